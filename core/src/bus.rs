@@ -1,0 +1,596 @@
+//! One-way frames between two processes.
+
+mod claim;
+mod lease;
+
+pub use claim::{Claim, CommitError};
+pub use lease::{Batch, Frame, Lease, Message};
+
+use crate::deadline::Deadline;
+use crate::error::{Cause, Error};
+use crate::observe::{State, Stats};
+use crate::options::{Options, Trust};
+use crate::ring::{Show, Taken};
+use crate::session::connect;
+use crate::session::link::Link;
+use crate::session::listener::Acceptor;
+use crate::side::{Patience, Side, Want};
+use std::io::IoSlice;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+/// One end of a one-way stream of frames: the listening end receives, the connecting end sends.
+///
+/// Every call that may have to wait comes in three forms: `x` waits for as long as it takes, `x_until` waits until a
+/// [`Deadline`], and `try_x` answers [`Cause::Full`] or [`Cause::Empty`] at once. Every wait also ends when the peer closes
+/// or dies; what the peer committed before is delivered first. A call that fails has changed nothing.
+///
+/// An end belongs to one thread at a time and may move between threads between calls. A child of `fork` owns none of its
+/// parent's ends: there every call answers [`Cause::Forked`].
+///
+/// ```
+/// use slipring::{Bus, Cause, Deadline, Listener, Options};
+/// use std::time::Duration;
+///
+/// # let dir = std::env::temp_dir().join(format!("slipring-doc-{}", std::process::id()));
+/// # std::fs::create_dir_all(&dir)?;
+/// # let address = dir.join("ticks").display().to_string();
+/// # let address = address.as_str();
+/// let mut listener = Listener::bind(address, &Options::default())?;
+/// let sender = std::thread::spawn({
+///     let address = address.to_owned();
+///     move || -> Result<(), slipring::Error> {
+///         let mut bus = Bus::connect(&address, &Options::default())?;
+///         bus.publish(7, b"hello")?;
+///         bus.close(Duration::from_secs(1))?;
+///         Ok(())
+///     }
+/// });
+/// let mut bus = listener.accept_bus_until(Deadline::after(Duration::from_secs(5)))?;
+/// let lease = bus.recv()?;
+/// assert_eq!((lease.type_id(), &lease[..]), (7, &b"hello"[..]));
+/// drop(lease);
+/// assert_eq!(bus.recv().err(), Some(Cause::Closed));
+/// sender.join().expect("the sender does not panic")?;
+/// # drop(listener);
+/// # std::fs::remove_dir_all(&dir)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Bus {
+    side: Side<Link>,
+    role: Role,
+    inbox: Inbox,
+    closed: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Sends,
+    Receives,
+}
+
+/// What a receiving end needs beside the ring: where payloads of untrusted peers are copied, and what a batch holds.
+#[derive(Debug)]
+struct Inbox {
+    copies: bool,
+    bytes: Vec<u8>,
+    batch: Vec<(Taken, usize)>,
+}
+
+impl Inbox {
+    /// Copies the payload out if the peer is not trusted to leave it alone. Answers where the copy starts.
+    #[inline]
+    fn admit(&mut self, side: &Side<Link>, frame: Taken) -> usize {
+        let at = self.bytes.len();
+        if self.copies {
+            self.bytes.resize(at + frame.len, 0);
+            side.reader.copy(frame, &mut self.bytes[at..]);
+        }
+        at
+    }
+
+    #[inline]
+    fn view<'a>(&'a self, side: &'a Side<Link>, frame: Taken, at: usize) -> &'a [u8] {
+        if self.copies { &self.bytes[at..at + frame.len] } else { side.reader.payload(frame) }
+    }
+}
+
+impl Bus {
+    fn new(side: Side<Link>, role: Role, trust: Trust) -> Self {
+        let inbox = Inbox { copies: trust == Trust::Untrusted, bytes: Vec::new(), batch: Vec::new() };
+        Self { side, role, inbox, closed: false }
+    }
+
+    /// Listens at `address` for one peer, and receives from it. The name is given back as soon as the session stands.
+    ///
+    /// Waits for the peer for as long as it takes. For any number of peers, see [`Listener`].
+    ///
+    /// # Errors
+    /// [`Cause::AddressInUse`] if a living listener, or something that is no socket, is at the address;
+    /// [`Cause::InvalidArgument`] for an address or option that can never be right; [`Cause::Config`] for an unusable
+    /// environment; [`Cause::OutOfMemory`]; [`Cause::Interrupted`] if a signal handler ran.
+    pub fn listen(address: &str, options: &Options) -> Result<Self, Error> {
+        Self::listen_until(address, options, Deadline::NEVER)
+    }
+
+    /// As [`listen`](Self::listen), until `deadline`, then [`Cause::Timeout`].
+    ///
+    /// # Errors
+    /// As for [`listen`](Self::listen).
+    pub fn listen_until(address: &str, options: &Options, deadline: Deadline) -> Result<Self, Error> {
+        Listener::bind(address, options)?.accept_bus_until(deadline)
+    }
+
+    /// Connects to the listener at `address`, to send to it. Fails at once if nobody listens there.
+    ///
+    /// # Errors
+    /// [`Cause::NotFound`] if nobody listens, naming where was looked; [`Cause::Refused`] and [`Cause::Version`] as the
+    /// listener says; [`Cause::Timeout`] if it does not answer; [`Cause::Corrupt`] if it answers nonsense; and as for
+    /// [`listen`](Self::listen).
+    pub fn connect(address: &str, options: &Options) -> Result<Self, Error> {
+        Self::connect_until(address, options, Deadline::NOW)
+    }
+
+    /// As [`connect`](Self::connect), but waits until `deadline` for the listener to appear. The handshake may take its own
+    /// time on top of that ([`Options::handshake_timeout`]).
+    ///
+    /// # Errors
+    /// As for [`connect`](Self::connect).
+    pub fn connect_until(address: &str, options: &Options, deadline: Deadline) -> Result<Self, Error> {
+        let trust = options.settle()?.trust;
+        connect::connect(address, options, deadline).map(|side| Self::new(side, Role::Sends, trust))
+    }
+
+    /// How the session stands. Looks at the socket, so it may be the first to find that the peer is gone.
+    pub fn state(&mut self) -> State {
+        self.side.state()
+    }
+
+    /// What this end has done so far.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.side.stats
+    }
+
+    /// The longest payload that this end can publish, in bytes.
+    #[must_use]
+    pub fn payload_max(&self) -> usize {
+        self.side.inline_limit()
+    }
+
+    /// Says goodbye and ends the session, after waiting at most `linger` until the peer has read everything.
+    ///
+    /// Dropping a bus closes it without waiting. Either way the peer can read what was published before.
+    ///
+    /// # Errors
+    /// [`Cause::Timeout`] if `linger` passed before everything was read; the peer's end if that came first
+    /// ([`Cause::Closed`], [`Cause::PeerDied`]); [`Cause::Interrupted`]. The session is closed all the same.
+    pub fn close(mut self, linger: Duration) -> Result<(), Cause> {
+        self.side.check_ours()?;
+        let read = self.linger(Deadline::after(linger));
+        self.say_goodbye();
+        read
+    }
+
+    fn linger(&mut self, deadline: Deadline) -> Result<(), Cause> {
+        if self.role == Role::Receives {
+            return Ok(());
+        }
+        self.side.flush()?;
+        if deadline == Deadline::NOW {
+            return Ok(());
+        }
+        self.side.wait(Want::Read(self.side.writer.tail()), deadline)
+    }
+
+    /// Leaves the goodbye and hangs up, once, and only where this process owns the end.
+    fn say_goodbye(&mut self) {
+        if self.closed || self.side.check_ours().is_err() {
+            return;
+        }
+        self.closed = true;
+        // The last credits and the last group: whoever looks after the goodbye finds the final state. A peer that broke
+        // the protocol has no use for them.
+        if self.side.release().and_then(|()| self.side.flush()).and_then(|()| self.side.give_credit()).is_err() {
+            tracing::debug!("closed a session that was over");
+        }
+        self.side.say_goodbye();
+        self.side.channel().hang_up();
+    }
+
+    /// Gives back what was taken, from a destructor.
+    #[inline]
+    fn release(&mut self) {
+        // Only a peer that broke the protocol makes this fail, and then the next call on the bus says so.
+        let _ = self.side.release();
+    }
+
+    #[inline]
+    fn must(&self, role: Role) -> Result<(), Cause> {
+        if self.role == role { Ok(()) } else { Err(wrong_end(role)) }
+    }
+}
+
+#[cold]
+fn wrong_end(role: Role) -> Cause {
+    let which = match role {
+        Role::Sends => "this end receives; publish on the end that connected",
+        Role::Receives => "this end sends; receive on the end that listened",
+    };
+    Cause::InvalidArgument { which }
+}
+
+impl Drop for Bus {
+    fn drop(&mut self) {
+        self.say_goodbye();
+    }
+}
+
+/// The descriptor for a foreign event loop, level-triggered: when it is readable, call `try_recv` (or, on the sending end,
+/// what was `Full`) until it answers `Empty` (`Full`) again. That answer arms the descriptor; only the library reads from
+/// it. From the first call on the peer fences after each of its stores, because a foreign loop cannot nap.
+impl AsFd for Bus {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        if self.side.check_ours().is_ok() {
+            self.side.watch();
+        }
+        self.side.channel().fd()
+    }
+}
+
+/// Sending.
+impl Bus {
+    /// Copies `payload` into one frame and publishes it, waiting for room.
+    ///
+    /// `type_id` is the user's: its low 16 bits name the message type, its high 16 bits a route, of which 0 is plain and the
+    /// others are kept for protocols built on top.
+    ///
+    /// # Errors
+    /// [`Cause::TooLarge`]; [`Cause::Closed`], [`Cause::PeerDied`] and [`Cause::Corrupt`] when the session is over;
+    /// [`Cause::Interrupted`]; [`Cause::Forked`]; [`Cause::InvalidArgument`] on a receiving end.
+    #[inline]
+    pub fn publish(&mut self, type_id: u32, payload: &[u8]) -> Result<(), Cause> {
+        self.publish_until(type_id, payload, Deadline::NEVER)
+    }
+
+    /// As [`publish`](Self::publish), until `deadline`, then [`Cause::Timeout`].
+    ///
+    /// # Errors
+    /// As for [`publish`](Self::publish).
+    #[inline]
+    pub fn publish_until(&mut self, type_id: u32, payload: &[u8], deadline: Deadline) -> Result<(), Cause> {
+        self.must(Role::Sends)?;
+        self.side.publish(type_id, payload, Show::Now, Patience::Until(deadline))
+    }
+
+    /// As [`publish`](Self::publish), or [`Cause::Full`] at once.
+    ///
+    /// # Errors
+    /// As for [`publish`](Self::publish).
+    #[inline]
+    pub fn try_publish(&mut self, type_id: u32, payload: &[u8]) -> Result<(), Cause> {
+        self.must(Role::Sends)?;
+        self.side.publish(type_id, payload, Show::Now, Patience::None)
+    }
+
+    /// Publishes one frame whose payload is all of `parts`, one behind the other.
+    ///
+    /// # Errors
+    /// As for [`publish`](Self::publish).
+    pub fn publish_vectored(&mut self, type_id: u32, parts: &[IoSlice<'_>]) -> Result<(), Cause> {
+        self.publish_vectored_until(type_id, parts, Deadline::NEVER)
+    }
+
+    /// As [`publish_vectored`](Self::publish_vectored), until `deadline`, then [`Cause::Timeout`].
+    ///
+    /// # Errors
+    /// As for [`publish`](Self::publish).
+    pub fn publish_vectored_until(
+        &mut self,
+        type_id: u32,
+        parts: &[IoSlice<'_>],
+        deadline: Deadline,
+    ) -> Result<(), Cause> {
+        self.must(Role::Sends)?;
+        self.side.publish_vectored(type_id, parts, Patience::Until(deadline))
+    }
+
+    /// As [`publish_vectored`](Self::publish_vectored), or [`Cause::Full`] at once.
+    ///
+    /// # Errors
+    /// As for [`publish`](Self::publish).
+    pub fn try_publish_vectored(&mut self, type_id: u32, parts: &[IoSlice<'_>]) -> Result<(), Cause> {
+        self.must(Role::Sends)?;
+        self.side.publish_vectored(type_id, parts, Patience::None)
+    }
+
+    /// Copies `payload` into a frame that stays hidden until [`flush`](Self::flush), the next plain publish, a wait, or the
+    /// close shows it together with those before it. A group that has not been shown dies with this process.
+    ///
+    /// # Errors
+    /// As for [`publish`](Self::publish).
+    #[inline]
+    pub fn publish_later(&mut self, type_id: u32, payload: &[u8]) -> Result<(), Cause> {
+        self.publish_later_until(type_id, payload, Deadline::NEVER)
+    }
+
+    /// As [`publish_later`](Self::publish_later), until `deadline`, then [`Cause::Timeout`].
+    ///
+    /// # Errors
+    /// As for [`publish`](Self::publish).
+    #[inline]
+    pub fn publish_later_until(&mut self, type_id: u32, payload: &[u8], deadline: Deadline) -> Result<(), Cause> {
+        self.must(Role::Sends)?;
+        self.side.publish(type_id, payload, Show::Later, Patience::Until(deadline))
+    }
+
+    /// As [`publish_later`](Self::publish_later), or [`Cause::Full`] at once (the group is then shown).
+    ///
+    /// # Errors
+    /// As for [`publish`](Self::publish).
+    #[inline]
+    pub fn try_publish_later(&mut self, type_id: u32, payload: &[u8]) -> Result<(), Cause> {
+        self.must(Role::Sends)?;
+        self.side.publish(type_id, payload, Show::Later, Patience::None)
+    }
+
+    /// Shows the frames of [`publish_later`](Self::publish_later) and [`Claim::commit_later`]. Never waits.
+    ///
+    /// # Errors
+    /// [`Cause::Corrupt`], [`Cause::Forked`].
+    #[inline]
+    pub fn flush(&mut self) -> Result<(), Cause> {
+        self.side.flush()
+    }
+
+    /// Publishes all `frames`, each a type id and a payload, in groups as large as there is room for; the batch may be
+    /// larger than the ring. Answers how many went out, which is fewer than all only if the session ended or a payload was
+    /// too large on the way; if not even the first went out, why.
+    ///
+    /// # Errors
+    /// As for [`publish`](Self::publish).
+    pub fn publish_batch<P: AsRef<[u8]>>(
+        &mut self,
+        frames: impl IntoIterator<Item = (u32, P)>,
+    ) -> Result<usize, Cause> {
+        self.publish_batch_until(frames, Deadline::NEVER)
+    }
+
+    /// As [`publish_batch`](Self::publish_batch), until `deadline`: then how many went out, or [`Cause::Timeout`] if none.
+    ///
+    /// # Errors
+    /// As for [`publish`](Self::publish).
+    pub fn publish_batch_until<P: AsRef<[u8]>>(
+        &mut self,
+        frames: impl IntoIterator<Item = (u32, P)>,
+        deadline: Deadline,
+    ) -> Result<usize, Cause> {
+        self.must(Role::Sends)?;
+        self.side.publish_batch(frames, Patience::Until(deadline))
+    }
+
+    /// As [`publish_batch`](Self::publish_batch), as far as there is room now; [`Cause::Full`] if there is none.
+    ///
+    /// # Errors
+    /// As for [`publish`](Self::publish).
+    pub fn try_publish_batch<P: AsRef<[u8]>>(
+        &mut self,
+        frames: impl IntoIterator<Item = (u32, P)>,
+    ) -> Result<usize, Cause> {
+        self.must(Role::Sends)?;
+        self.side.publish_batch(frames, Patience::None)
+    }
+
+    /// Room for a payload of `len` bytes, to be written in place and then committed. Waits for the room.
+    ///
+    /// The bytes are whatever an earlier lap left; what is committed is what the peer sees.
+    ///
+    /// # Errors
+    /// As for [`publish`](Self::publish).
+    #[inline]
+    pub fn claim(&mut self, len: usize) -> Result<Claim<'_>, Cause> {
+        self.claim_until(len, Deadline::NEVER)
+    }
+
+    /// As [`claim`](Self::claim), until `deadline`, then [`Cause::Timeout`].
+    ///
+    /// # Errors
+    /// As for [`publish`](Self::publish).
+    #[inline]
+    pub fn claim_until(&mut self, len: usize, deadline: Deadline) -> Result<Claim<'_>, Cause> {
+        Claim::open(self, len, Patience::Until(deadline))
+    }
+
+    /// As [`claim`](Self::claim), or [`Cause::Full`] at once.
+    ///
+    /// # Errors
+    /// As for [`publish`](Self::publish).
+    #[inline]
+    pub fn try_claim(&mut self, len: usize) -> Result<Claim<'_>, Cause> {
+        Claim::open(self, len, Patience::None)
+    }
+}
+
+/// Receiving.
+impl Bus {
+    /// The next frame, waiting for it. It is given back when the lease drops, and stays readable until then.
+    ///
+    /// # Errors
+    /// [`Cause::Closed`] and [`Cause::PeerDied`] after everything that the peer committed was received;
+    /// [`Cause::Corrupt`]; [`Cause::Interrupted`]; [`Cause::Forked`]; [`Cause::InvalidArgument`] on a sending end.
+    #[inline]
+    pub fn recv(&mut self) -> Result<Lease<'_>, Cause> {
+        self.recv_until(Deadline::NEVER)
+    }
+
+    /// As [`recv`](Self::recv), until `deadline`, then [`Cause::Timeout`].
+    ///
+    /// # Errors
+    /// As for [`recv`](Self::recv).
+    #[inline]
+    pub fn recv_until(&mut self, deadline: Deadline) -> Result<Lease<'_>, Cause> {
+        Lease::take(self, Patience::Until(deadline))
+    }
+
+    /// As [`recv`](Self::recv), or [`Cause::Empty`] at once.
+    ///
+    /// # Errors
+    /// As for [`recv`](Self::recv).
+    #[inline]
+    pub fn try_recv(&mut self) -> Result<Lease<'_>, Cause> {
+        Lease::take(self, Patience::None)
+    }
+
+    /// Hands up to `limit` frames that are there to `handler`, waiting for the first. Answers how many.
+    ///
+    /// A frame counts as consumed when the handler is entered, and is given back when it returns.
+    ///
+    /// # Errors
+    /// As for [`recv`](Self::recv); [`Cause::InvalidArgument`] for a limit of 0.
+    #[inline]
+    pub fn poll(&mut self, limit: usize, handler: impl FnMut(Frame<'_>)) -> Result<usize, Cause> {
+        self.poll_until(limit, Deadline::NEVER, handler)
+    }
+
+    /// As [`poll`](Self::poll), until `deadline`, then [`Cause::Timeout`].
+    ///
+    /// # Errors
+    /// As for [`poll`](Self::poll).
+    #[inline]
+    pub fn poll_until(
+        &mut self,
+        limit: usize,
+        deadline: Deadline,
+        handler: impl FnMut(Frame<'_>),
+    ) -> Result<usize, Cause> {
+        self.poll_with(limit, Patience::Until(deadline), handler)
+    }
+
+    /// As [`poll`](Self::poll), or [`Cause::Empty`] at once.
+    ///
+    /// # Errors
+    /// As for [`poll`](Self::poll).
+    #[inline]
+    pub fn try_poll(&mut self, limit: usize, handler: impl FnMut(Frame<'_>)) -> Result<usize, Cause> {
+        self.poll_with(limit, Patience::None, handler)
+    }
+
+    #[inline]
+    fn poll_with(
+        &mut self,
+        limit: usize,
+        patience: Patience,
+        mut handler: impl FnMut(Frame<'_>),
+    ) -> Result<usize, Cause> {
+        self.must(Role::Receives)?;
+        at_least_one(limit)?;
+        self.side.await_frames(patience)?;
+        let mut handled = 0;
+        while handled < limit {
+            let Some(frame) = self.side.take_now()? else { break };
+            self.inbox.bytes.clear();
+            let at = self.inbox.admit(&self.side, frame);
+            handled += 1;
+            handler(Frame::new(frame, self.inbox.view(&self.side, frame, at)));
+            self.side.release()?;
+        }
+        Ok(handled)
+    }
+
+    /// Takes up to `limit` frames that are there, waiting for the first. They can be looked at together, and are given back
+    /// together when the batch drops.
+    ///
+    /// # Errors
+    /// As for [`recv`](Self::recv); [`Cause::InvalidArgument`] for a limit of 0.
+    pub fn drain(&mut self, limit: usize) -> Result<Batch<'_>, Cause> {
+        self.drain_until(limit, Deadline::NEVER)
+    }
+
+    /// As [`drain`](Self::drain), until `deadline`, then [`Cause::Timeout`].
+    ///
+    /// # Errors
+    /// As for [`drain`](Self::drain).
+    pub fn drain_until(&mut self, limit: usize, deadline: Deadline) -> Result<Batch<'_>, Cause> {
+        Batch::take(self, limit, Patience::Until(deadline))
+    }
+
+    /// As [`drain`](Self::drain), or [`Cause::Empty`] at once.
+    ///
+    /// # Errors
+    /// As for [`drain`](Self::drain).
+    pub fn try_drain(&mut self, limit: usize) -> Result<Batch<'_>, Cause> {
+        Batch::take(self, limit, Patience::None)
+    }
+}
+
+fn at_least_one(limit: usize) -> Result<(), Cause> {
+    if limit == 0 { Err(Cause::InvalidArgument { which: "limit must be at least 1" }) } else { Ok(()) }
+}
+
+/// A name at which any number of peers can connect.
+///
+/// It works only inside its accepting calls; there is no thread behind it. Clients that send garbage or nothing cost the
+/// others nothing. Dropping it gives the name back; the sessions that it made live on.
+#[derive(Debug)]
+pub struct Listener(Acceptor);
+
+impl Listener {
+    /// Takes `address`: a bare name (`[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}`, in the user's runtime directory), a path (anything
+    /// with a `/`), or either behind `ipc://`.
+    ///
+    /// # Errors
+    /// As for [`Bus::listen`].
+    pub fn bind(address: &str, options: &Options) -> Result<Self, Error> {
+        Acceptor::bind(address, options).map(Self)
+    }
+
+    /// The next session, waiting for it: its receiving end.
+    ///
+    /// # Errors
+    /// [`Cause::Interrupted`] if a signal handler ran; [`Cause::OutOfMemory`]; [`Cause::Forked`]. What single clients do
+    /// wrong is told to them, and counted by [`refused`](Self::refused); it is no error here.
+    pub fn accept_bus(&mut self) -> Result<Bus, Error> {
+        self.accept_bus_until(Deadline::NEVER)
+    }
+
+    /// As [`accept_bus`](Self::accept_bus), until `deadline`, then [`Cause::Timeout`].
+    ///
+    /// # Errors
+    /// As for [`accept_bus`](Self::accept_bus).
+    pub fn accept_bus_until(&mut self, deadline: Deadline) -> Result<Bus, Error> {
+        self.accept(Some(deadline))
+    }
+
+    /// As [`accept_bus`](Self::accept_bus), or [`Cause::Empty`] if no handshake can be completed now.
+    ///
+    /// # Errors
+    /// As for [`accept_bus`](Self::accept_bus).
+    pub fn try_accept_bus(&mut self) -> Result<Bus, Error> {
+        self.accept(None)
+    }
+
+    fn accept(&mut self, deadline: Option<Deadline>) -> Result<Bus, Error> {
+        let side = self.0.accept(deadline)?;
+        Ok(Bus::new(*side, Role::Receives, self.0.settings().trust))
+    }
+
+    /// The address, as it can be given to [`Bus::connect`].
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.0.address().to_string()
+    }
+
+    /// How many clients were turned down, or gave up in mid-handshake, so far.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.0.refused()
+    }
+}
+
+/// Readable when [`try_accept_bus`](Listener::try_accept_bus) has something to do, level-triggered.
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.fd()
+    }
+}

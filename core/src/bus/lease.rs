@@ -1,0 +1,190 @@
+//! Leases: frames that are read where they are, and given back.
+
+use super::{Bus, Role, at_least_one};
+use crate::error::Cause;
+use crate::ring::Taken;
+use crate::side::Patience;
+use std::ops::Deref;
+
+/// A received frame. Dereferences to its payload; dropping it gives the frame back to the sender.
+///
+/// It cannot outlive the next receive:
+///
+/// ```compile_fail,E0499
+/// # fn two(bus: &mut slipring::Bus) -> Result<(), slipring::Cause> {
+/// let one = bus.recv()?;
+/// let two = bus.recv()?;
+/// drop((one, two));
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+#[must_use = "a lease that is dropped gives its frame back"]
+pub struct Lease<'a> {
+    bus: &'a mut Bus,
+    frame: Taken,
+}
+
+impl<'a> Lease<'a> {
+    #[inline]
+    pub(super) fn take(bus: &'a mut Bus, patience: Patience) -> Result<Self, Cause> {
+        bus.must(Role::Receives)?;
+        let frame = bus.side.take(patience)?;
+        bus.inbox.bytes.clear();
+        bus.inbox.admit(&bus.side, frame);
+        Ok(Self { bus, frame })
+    }
+
+    /// The sender's type id.
+    #[must_use]
+    pub fn type_id(&self) -> u32 {
+        self.frame.type_id
+    }
+
+    /// The correlation id; 0 on a plain bus.
+    #[must_use]
+    pub fn correlation_id(&self) -> u64 {
+        self.frame.correlation.into()
+    }
+
+    /// Copies the frame out, to be kept for as long as one likes.
+    #[must_use]
+    pub fn keep(self) -> Message {
+        Message { type_id: self.type_id(), correlation_id: self.correlation_id(), bytes: Box::from(&self[..]) }
+    }
+}
+
+impl Deref for Lease<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        self.bus.inbox.view(&self.bus.side, self.frame, 0)
+    }
+}
+
+impl Drop for Lease<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.bus.release();
+    }
+}
+
+/// A received frame that has been copied out and belongs to its holder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    type_id: u32,
+    correlation_id: u64,
+    bytes: Box<[u8]>,
+}
+
+impl Message {
+    /// The sender's type id.
+    #[must_use]
+    pub fn type_id(&self) -> u32 {
+        self.type_id
+    }
+
+    /// The correlation id; 0 on a plain bus.
+    #[must_use]
+    pub fn correlation_id(&self) -> u64 {
+        self.correlation_id
+    }
+}
+
+impl Deref for Message {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// A frame during [`Bus::poll`] or in a [`Batch`]. Dereferences to its payload.
+#[derive(Clone, Copy, Debug)]
+pub struct Frame<'a> {
+    frame: Taken,
+    bytes: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    #[inline]
+    pub(super) fn new(frame: Taken, bytes: &'a [u8]) -> Self {
+        Self { frame, bytes }
+    }
+
+    /// The payload, for as long as the frame may be looked at.
+    #[inline]
+    #[must_use]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The sender's type id.
+    #[inline]
+    #[must_use]
+    pub fn type_id(&self) -> u32 {
+        self.frame.type_id
+    }
+
+    /// The correlation id; 0 on a plain bus.
+    #[inline]
+    #[must_use]
+    pub fn correlation_id(&self) -> u64 {
+        self.frame.correlation.into()
+    }
+}
+
+impl Deref for Frame<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        self.bytes
+    }
+}
+
+/// Frames that were received together. They are given back together when the batch drops.
+#[derive(Debug)]
+#[must_use = "a batch that is dropped gives its frames back"]
+pub struct Batch<'a> {
+    bus: &'a mut Bus,
+}
+
+impl<'a> Batch<'a> {
+    pub(super) fn take(bus: &'a mut Bus, limit: usize, patience: Patience) -> Result<Self, Cause> {
+        bus.must(Role::Receives)?;
+        at_least_one(limit)?;
+        bus.side.await_frames(patience)?;
+        bus.inbox.bytes.clear();
+        bus.inbox.batch.clear();
+        while bus.inbox.batch.len() < limit {
+            // A violation behind good frames is for the next call: these were committed, and are delivered.
+            let Ok(Some(frame)) = bus.side.take_now() else { break };
+            let at = bus.inbox.admit(&bus.side, frame);
+            bus.inbox.batch.push((frame, at));
+        }
+        match bus.side.check_readable() {
+            Err(cause) if bus.inbox.batch.is_empty() => Err(cause),
+            _ => Ok(Self { bus }),
+        }
+    }
+
+    /// How many frames there are; at least one.
+    #[expect(clippy::len_without_is_empty, reason = "a batch is never empty")]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bus.inbox.batch.len()
+    }
+
+    /// The frames, in the order in which they were published.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Frame<'_>> {
+        let bus = &*self.bus;
+        bus.inbox.batch.iter().map(|&(frame, at)| Frame::new(frame, bus.inbox.view(&bus.side, frame, at)))
+    }
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        self.bus.release();
+    }
+}

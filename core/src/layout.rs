@@ -1,0 +1,212 @@
+//! The bytes of an outbox: where each word stands, what a frame header holds, what geometry is allowed.
+//!
+//! ```text
+//!  offset   what                                     written        read by the peer
+//!  ------   --------------------------------------   ------------   --------------------------
+//!       0   identity: magic, layout version          once           never (the handshake tells)
+//!     128   calm line: parked, starving, close,      on sleep,       after each of its stores
+//!           mode                                     starvation,
+//!                                                    close
+//!     256   read position                            at credits      when its ring looks full
+//!     384   return tail                              at returns      when blocks run short
+//!     512   counters                                 now and then    never on a hot path
+//!    1024   frame ring, a power of two of bytes      every frame     polling
+//!
+//!  a frame, on a line:
+//!       0        4        8              12           16                            64
+//!       ┌────────┬────────┬──────────────┬────────────┬─────────────────────────────┐
+//!       │ commit │ type   │ length 27 b  │ correlation│ the first 48 payload bytes   │ …lines follow
+//!       │ word   │ id     │ kind    5 b  │ id         │                             │
+//!       └────────┴────────┴──────────────┴────────────┴─────────────────────────────┘
+//! ```
+//!
+//! All numbers are little-endian. This file holds no algorithm and touches no memory. `docs/LAYOUT.md` tells it in prose; a
+//! change here raises [`VERSION`] and adds a line to the history there.
+
+use crate::error::Violation;
+
+/// The version of everything in this file and of the handshake. A peer of another version is refused.
+pub(crate) const VERSION: u32 = 1;
+
+/// First word of an outbox, "SLIPRING" as bytes: for people who look at a dump.
+pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"SLIPRING");
+
+/// A cache line, and the unit of the ring. 64 bytes on every x86-64 and nearly every aarch64 (Intel 64 Optimization
+/// Reference Manual, "Cache parameters"); fixed here because both sides must agree, whatever their processors.
+pub(crate) const LINE: u64 = 64;
+
+/// Distance of words that different moments write: two lines, because the adjacent-line prefetcher moves lines in pairs
+/// (Intel 64 Optimization Reference Manual, "Spatial prefetcher").
+pub(crate) const SPACING: usize = 128;
+
+pub(crate) const IDENTITY: usize = 0;
+pub(crate) const IDENTITY_VERSION: usize = IDENTITY + 8;
+
+/// `epoch << 8 | reasons << 1 | asleep`.
+pub(crate) const PARKED: usize = IDENTITY + SPACING;
+/// Not zero while the writer has seen its ring full and not yet found room.
+pub(crate) const STARVING: usize = PARKED + 8;
+/// Zero, or the final position with bit 0 set: the goodbye.
+pub(crate) const CLOSE: usize = STARVING + 8;
+/// Zero, or [`MODE_FENCED`].
+pub(crate) const MODE: usize = CLOSE + 8;
+/// How far this side has read in the peer's ring.
+pub(crate) const READ: usize = PARKED + SPACING;
+/// Kept for the arena's return ring.
+pub(crate) const RETURNS: usize = READ + SPACING;
+pub(crate) const COUNTERS: usize = RETURNS + SPACING;
+/// Where the frame ring starts.
+pub(crate) const RING: usize = 1024;
+
+/// The sleeper is watched by a foreign event loop and cannot nap: the writer fences.
+pub(crate) const MODE_FENCED: u64 = 1;
+
+pub(crate) const COMMIT: usize = 0;
+pub(crate) const TYPE_ID: usize = 4;
+/// Length, kind and correlation id, read and written as one 64-bit word.
+pub(crate) const REST: usize = 8;
+/// Bytes of a frame header.
+pub(crate) const HEADER: usize = 16;
+
+const LENGTH_BITS: u32 = 27;
+/// The longest frame, header included: what 27 bits of length can say.
+pub(crate) const FRAME_MAX: u64 = 1 << LENGTH_BITS;
+
+pub(crate) const RING_MIN: u64 = 4 * LINE;
+/// Commit words are the low half of a position, so two positions a ring apart must differ there.
+pub(crate) const RING_MAX: u64 = 1 << 30;
+
+const _: () = {
+    assert!(COUNTERS + SPACING <= RING);
+    assert!(MODE + 8 <= PARKED + LINE as usize);
+    assert!(RING as u64 % LINE == 0 && RING % SPACING == 0);
+    assert!(REST + 8 == HEADER);
+    assert!(RING_MAX < 1 << 32);
+};
+
+/// What a frame is, apart from how long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// Carries a payload in its own lines.
+    Data = 1,
+    /// Fills the ring to its end, because a frame never wraps.
+    Pad = 2,
+}
+
+/// The checked content of a frame header behind the type id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rest {
+    pub(crate) kind: Kind,
+    /// Payload bytes; of no meaning for a pad, whose length the reader computes.
+    pub(crate) len: u32,
+    pub(crate) correlation: u32,
+}
+
+impl Rest {
+    pub(crate) fn data(len: u32, correlation: u32) -> Self {
+        debug_assert!(u64::from(len) < FRAME_MAX);
+        Self { kind: Kind::Data, len, correlation }
+    }
+
+    pub(crate) fn pad() -> Self {
+        Self { kind: Kind::Pad, len: 0, correlation: 0 }
+    }
+
+    #[inline]
+    pub(crate) fn encode(self) -> u64 {
+        u64::from(self.len) | u64::from(self.kind as u8) << LENGTH_BITS | u64::from(self.correlation) << 32
+    }
+
+    /// Decodes what a peer wrote; only the kind can be wrong here, the length is judged where the ring is known.
+    #[inline]
+    pub(crate) fn decode(word: u64) -> Result<Self, Violation> {
+        let kind = match (word as u32) >> LENGTH_BITS {
+            1 => Kind::Data,
+            2 => Kind::Pad,
+            _ => return Err(Violation::FrameKind),
+        };
+        Ok(Self { kind, len: word as u32 & ((1 << LENGTH_BITS) - 1), correlation: (word >> 32) as u32 })
+    }
+}
+
+/// The commit word of the frame that starts at `position`: odd, so never the zero that means "nothing here yet".
+#[inline]
+pub(crate) fn commit_word(position: u64) -> u32 {
+    debug_assert!(position.is_multiple_of(LINE));
+    position as u32 | 1
+}
+
+/// Bytes that a frame with a payload of `len` bytes takes: whole lines.
+#[inline]
+pub(crate) fn frame_bytes(len: usize) -> u64 {
+    (len as u64 + HEADER as u64).next_multiple_of(LINE)
+}
+
+/// The size of a frame ring that has passed the checks: a power of two between [`RING_MIN`] and [`RING_MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RingSize(u64);
+
+impl RingSize {
+    pub(crate) fn new(bytes: u64) -> Option<Self> {
+        (bytes.is_power_of_two() && (RING_MIN..=RING_MAX).contains(&bytes)).then_some(Self(bytes))
+    }
+
+    #[inline]
+    pub(crate) fn bytes(self) -> u64 {
+        self.0
+    }
+
+    /// The longest frame: half the ring, so that pad, frame and spare line always fit into an empty one.
+    pub(crate) fn frame_max(self) -> u64 {
+        (self.0 / 2).min(FRAME_MAX)
+    }
+
+    /// The longest payload that a frame of this ring can carry.
+    pub(crate) fn payload_max(self) -> usize {
+        (self.frame_max() as usize - HEADER).min((1 << LENGTH_BITS) - 1)
+    }
+
+    /// How much is read before the writer is told without being asked: an eighth, and at least a line.
+    pub(crate) fn credit_step(self) -> u64 {
+        (self.0 / 8).max(LINE)
+    }
+}
+
+/// Bytes of an outbox with a ring of this size, before rounding up to pages.
+pub(crate) fn outbox_bytes(ring: RingSize) -> usize {
+    RING + ring.bytes() as usize
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_survives_encoding() {
+        let rest = Rest::data((1 << LENGTH_BITS) - 1, u32::MAX);
+        assert_eq!(Rest::decode(rest.encode()), Ok(rest));
+        assert_eq!(Rest::decode(Rest::pad().encode()), Ok(Rest::pad()));
+        assert_eq!(Rest::decode(0), Err(Violation::FrameKind));
+        assert_eq!(Rest::decode(31 << LENGTH_BITS), Err(Violation::FrameKind));
+    }
+
+    #[test]
+    fn forty_eight_bytes_take_one_line_and_forty_nine_take_two() {
+        assert_eq!(frame_bytes(0), 64);
+        assert_eq!(frame_bytes(48), 64);
+        assert_eq!(frame_bytes(49), 128);
+    }
+
+    #[test]
+    fn only_powers_of_two_in_range_are_ring_sizes() {
+        for bytes in [0, 1, 64, 128, 255, 257, 384, RING_MAX + 1, RING_MAX * 2, u64::MAX] {
+            assert_eq!(RingSize::new(bytes), None, "{bytes}");
+        }
+        for bits in 8..=30 {
+            let size = RingSize::new(1 << bits).expect("a power of two in range");
+            assert!(frame_bytes(size.payload_max()) <= size.frame_max());
+            assert!(size.credit_step() >= LINE);
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! What a user can learn about an end without disturbing it: its state and its counters.
+
+/// How a session stands, as far as this end has seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum State {
+    /// Both sides are there.
+    Open,
+    /// The peer has closed. What it sent before can still be received.
+    Closed,
+    /// The peer died. What it had committed before can still be received.
+    PeerDied,
+    /// The peer broke the protocol; the session is over.
+    Corrupt,
+}
+
+/// What an end has done since it was opened. Counts of this end alone, from zero, never reset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Frames published by this end.
+    pub frames_sent: u64,
+    /// Payload bytes in them.
+    pub bytes_sent: u64,
+    /// Frames handed to the user of this end.
+    pub frames_received: u64,
+    /// Payload bytes in them.
+    pub bytes_received: u64,
+    /// How often a call found the ring full.
+    pub waits_for_room: u64,
+    /// How often a wait went to sleep.
+    pub parks: u64,
+    /// Short sleeps that ended without anything to hear.
+    pub naps: u64,
+    /// Bells rung to wake the peer.
+    pub bells_rung: u64,
+    /// Bells heard from the peer.
+    pub bells_heard: u64,
+}

@@ -1,0 +1,190 @@
+//! What a user may choose when opening an end, and how explicit options, environment and defaults are put in order.
+
+use crate::error::{Cause, Error};
+use crate::layout::{RING_MAX, RING_MIN, RingSize};
+use crate::wait::Wait;
+use std::time::Duration;
+
+/// Whether the peer is only guarded against as faulty, or also as hostile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Trust {
+    /// Only processes of this user may connect. Frames are read where they stand; a faulty peer cannot corrupt this process,
+    /// but it can change bytes while they are looked at. The default.
+    #[default]
+    SameUser,
+    /// Whoever the file system lets connect. Every payload is copied before anyone sees it, and no wake-up depends on the
+    /// peer's co-operation with `membarrier`: both sides fence.
+    Untrusted,
+}
+
+/// How a wake-up is kept from being lost between a store and a sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Fence {
+    /// The sleeper issues a `membarrier` after a nap, so that messages cost no fence; fences where it cannot be had.
+    #[default]
+    Auto,
+    /// Both sides fence after every store that could end a sleep, as on a kernel without `membarrier`.
+    Always,
+}
+
+/// How an end is to be opened.
+///
+/// Every setting that is not made here comes from the environment (`SLIPRING_WAIT`, `SLIPRING_TRUST`), and from the default
+/// where that is silent. Nothing is checked before the options are used; an unusable value is then an error that says what
+/// would be right.
+///
+/// ```
+/// use slipring::{Options, Wait};
+/// let options = Options::default().capacity(64 << 10).wait(Wait::Park);
+/// # let _ = options;
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct Options {
+    capacity: Option<usize>,
+    inline_limit: Option<usize>,
+    wait: Option<Wait>,
+    trust: Option<Trust>,
+    fence: Fence,
+    pending_limit: Option<usize>,
+    handshake_timeout: Option<Duration>,
+}
+
+/// Default size of a `Bus`'s frame ring: large enough that lines do not come back while they still sit in the reader's
+/// cache (a 64 KiB ring streams at a fifth of the rate of this one).
+const CAPACITY: usize = 1 << 20;
+/// Default longest payload that rides in the ring.
+const INLINE_LIMIT: usize = 1 << 10;
+/// Default number of handshakes that a listener has under way at once.
+const PENDING: usize = 64;
+/// Default time that one handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+
+impl Options {
+    /// The frame ring's size in bytes: a power of two from 256 to 2^30. The listening end decides for both. Default 1 MiB.
+    pub fn capacity(mut self, bytes: usize) -> Self {
+        self.capacity = Some(bytes);
+        self
+    }
+
+    /// The longest payload, in bytes, that this end puts into the ring itself. A frame takes at most half the ring, so the
+    /// smaller of the two counts. Default 1 KiB.
+    pub fn inline_limit(mut self, bytes: usize) -> Self {
+        self.inline_limit = Some(bytes);
+        self
+    }
+
+    /// How this end waits. Default [`Wait::Adaptive`], or what `SLIPRING_WAIT` says (`spin`, `park`, `adaptive`).
+    pub fn wait(mut self, wait: Wait) -> Self {
+        self.wait = Some(wait);
+        self
+    }
+
+    /// Whom this end trusts. Default [`Trust::SameUser`], or what `SLIPRING_TRUST` says (`same-user`, `untrusted`).
+    pub fn trust(mut self, trust: Trust) -> Self {
+        self.trust = Some(trust);
+        self
+    }
+
+    /// Whether to fence even where `membarrier` would do. Default [`Fence::Auto`].
+    pub fn fence(mut self, fence: Fence) -> Self {
+        self.fence = fence;
+        self
+    }
+
+    /// How many handshakes a listener has under way at once. Default 64.
+    pub fn pending_limit(mut self, handshakes: usize) -> Self {
+        self.pending_limit = Some(handshakes);
+        self
+    }
+
+    /// How long one handshake may take. Default 5 s.
+    pub fn handshake_timeout(mut self, time: Duration) -> Self {
+        self.handshake_timeout = Some(time);
+        self
+    }
+
+    /// Puts options, environment and defaults in order, and checks them.
+    pub(crate) fn settle(&self) -> Result<Settings, Error> {
+        let capacity = self.capacity.unwrap_or(CAPACITY);
+        let ring = RingSize::new(capacity as u64).ok_or_else(|| {
+            let which = "capacity must be a power of two from 256 to 1073741824 bytes";
+            debug_assert!(RING_MIN == 256 && RING_MAX == 1 << 30, "the text names the limits");
+            Error::new(Cause::InvalidArgument { which }, format!("open with a capacity of {capacity}"))
+        })?;
+        let pending_limit = self.pending_limit.unwrap_or(PENDING);
+        if pending_limit == 0 {
+            let which = "pending_limit must be at least 1";
+            return Err(Error::new(Cause::InvalidArgument { which }, "open with a pending_limit of 0"));
+        }
+        Ok(Settings {
+            ring,
+            inline_limit: self.inline_limit.unwrap_or(INLINE_LIMIT),
+            wait: match self.wait {
+                Some(wait) => wait,
+                None => from_environment("SLIPRING_WAIT", &WAITS)?,
+            },
+            trust: match self.trust {
+                Some(trust) => trust,
+                None => from_environment("SLIPRING_TRUST", &TRUSTS)?,
+            },
+            fence: self.fence,
+            pending_limit,
+            handshake_timeout: self.handshake_timeout.unwrap_or(HANDSHAKE),
+        })
+    }
+}
+
+/// Options with every question answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) ring: RingSize,
+    pub(crate) inline_limit: usize,
+    pub(crate) wait: Wait,
+    pub(crate) trust: Trust,
+    pub(crate) fence: Fence,
+    pub(crate) pending_limit: usize,
+    pub(crate) handshake_timeout: Duration,
+}
+
+const WAITS: [(&str, Wait); 3] = [("adaptive", Wait::Adaptive), ("spin", Wait::Spin), ("park", Wait::Park)];
+const TRUSTS: [(&str, Trust); 2] = [("same-user", Trust::SameUser), ("untrusted", Trust::Untrusted)];
+
+fn from_environment<T: Copy + Default>(variable: &str, words: &[(&str, T)]) -> Result<T, Error> {
+    match std::env::var_os(variable) {
+        None => Ok(T::default()),
+        Some(value) => parse_word(variable, &value.to_string_lossy(), words),
+    }
+}
+
+fn parse_word<T: Copy>(variable: &str, value: &str, words: &[(&str, T)]) -> Result<T, Error> {
+    match words.iter().find(|(word, _)| *word == value) {
+        Some((_, meaning)) => Ok(*meaning),
+        None => {
+            let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+            Err(Error::new(Cause::Config, format!("{variable}={value:?} is none of {}", known.join(", "))))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_capacity_that_is_no_power_of_two_in_range_is_an_error_that_names_the_range() {
+        for capacity in [0, 128, 300, 1 << 31] {
+            let error = Options::default().capacity(capacity).settle().expect_err("out of range");
+            assert!(matches!(error.cause(), Cause::InvalidArgument { .. }), "{error}");
+            assert!(error.to_string().contains("256 to 1073741824"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_word_in_the_environment_is_an_error_that_lists_the_known_ones() {
+        assert_eq!(parse_word("SLIPRING_WAIT", "park", &WAITS).expect("a known word"), Wait::Park);
+        let error = parse_word("SLIPRING_WAIT", "nap", &WAITS).expect_err("an unknown word");
+        assert_eq!(error.cause(), Cause::Config);
+        assert!(error.to_string().contains("adaptive, spin, park"), "{error}");
+    }
+}

@@ -1,0 +1,384 @@
+//! The frame ring: one writer, one reader, frames on whole lines, and no index that both look at.
+//!
+//! The idea: a frame says itself that it is there. Its first word, the **commit word**, carries the frame's own position;
+//! the writer stores it last, and the reader waits for exactly the value that belongs where it stands. So a small message
+//! moves in one cache line, and nothing else has to move with it.
+//!
+//! ```text
+//!     head                                        tail          tail + one line
+//!      │ committed, not yet read                   │ cleared      │
+//!   ───┼──────────┬───────────────┬────────────────┼──────────────┼──────
+//!      │ frame    │ frame         │ frame          │ 0            │ old bytes of an earlier lap
+//!   ───┴──────────┴───────────────┴────────────────┴──────────────┴──────
+//! ```
+//!
+//! Old bytes could look like any commit word. Hence the invariant on which all rests: **the commit word at `tail` is zero
+//! before the frame in front of it becomes visible**. [`Writer::commit`] clears the word at the new tail before it commits,
+//! and the room for that one line is part of every reservation. Clearing also fetches the next line early.
+//!
+//! A frame never wraps: a pad, committed just before the frame, fills the end of the ring. The reader tells how far it has
+//! read (a *credit*) lazily, but always in time: at every eighth of the ring, when it finds the ring empty, before it
+//! sleeps, and whenever the writer says that it is starving.
+//!
+//! A group (`hold`) keeps back the commit word of its first frame only; the frames behind it are complete but cannot be
+//! reached. Showing the group is one release store.
+//!
+//! What the reader loads from the ring is the peer's word and not to be trusted: each is loaded once, checked, and then used.
+//! This file knows no process, no segment and no waiting.
+
+use crate::error::Violation;
+use crate::layout::{COMMIT, HEADER, Kind, LINE, READ, REST, RingSize, Rest, STARVING, TYPE_ID, commit_word, frame_bytes};
+use crate::span::{ReadSpan, WriteSpan};
+use crate::sync::Ordering::{Acquire, Relaxed, Release};
+
+/// The writing end of a frame ring.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    /// The ring's bytes, in our outbox.
+    ring: WriteSpan,
+    /// Our header, for the starving word.
+    header: WriteSpan,
+    /// The peer's header, for its read position.
+    peer: ReadSpan,
+    size: RingSize,
+    /// Where the next frame (or the pad before it) starts.
+    tail: u64,
+    /// A frame may end here at the latest: everything that was seen read, plus the ring, less the spare line.
+    limit: u64,
+    /// The read position last seen.
+    seen: u64,
+    /// The first frame of a group that has not been shown, if there is one.
+    held: Option<u64>,
+    starving: bool,
+}
+
+/// Room for one frame that no other process knows of: given up by forgetting it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slot {
+    /// Where the frame starts; the payload follows its header.
+    start: u64,
+    /// Where the next frame will start.
+    end: u64,
+    len: usize,
+}
+
+impl Slot {
+    /// Bytes of payload that it has room for.
+    pub(crate) fn len(self) -> usize {
+        self.len
+    }
+}
+
+/// Why there is no slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoRoom {
+    /// The ring has not been seen free up to this position.
+    Until(u64),
+    Corrupt(Violation),
+}
+
+/// Whether a frame is shown at once or stays in the group that the next one shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Show {
+    Now,
+    Later,
+}
+
+impl Writer {
+    /// The writer of a fresh, zeroed ring. `header` and `ring` lie in our outbox, `peer` is the peer's header.
+    pub(crate) fn new(header: WriteSpan, ring: WriteSpan, peer: ReadSpan, size: RingSize) -> Self {
+        let limit = size.bytes() - LINE;
+        Self { ring, header, peer, size, tail: 0, limit, seen: 0, held: None, starving: false }
+    }
+
+    /// The longest payload that fits into a frame of this ring.
+    pub(crate) fn payload_max(&self) -> usize {
+        self.size.payload_max()
+    }
+
+    /// Where the next frame will start; what the close word says.
+    pub(crate) fn tail(&self) -> u64 {
+        self.tail
+    }
+
+    /// The last read position that was seen.
+    pub(crate) fn seen_read(&self) -> u64 {
+        self.seen
+    }
+
+    /// Finds room for a frame with `len` bytes of payload. Changes nothing that another process can see.
+    #[inline]
+    pub(crate) fn reserve(&mut self, len: usize) -> Result<Slot, NoRoom> {
+        debug_assert!(len <= self.payload_max());
+        let bytes = frame_bytes(len);
+        let to_end = self.size.bytes() - self.index(self.tail);
+        let start = if bytes > to_end { self.tail + to_end } else { self.tail };
+        let end = start + bytes;
+        if end > self.limit && !self.has_room(end).map_err(NoRoom::Corrupt)? {
+            return Err(NoRoom::Until(end));
+        }
+        Ok(Slot { start, end, len })
+    }
+
+    /// Looks how far the peer has read, and whether a frame may now end at `end`.
+    #[inline(never)]
+    pub(crate) fn has_room(&mut self, end: u64) -> Result<bool, Violation> {
+        // SYNC credit: acquire, so that the reader's loads of a line come before our next stores to it.
+        let read = self.peer.load_u64(READ, Acquire);
+        let shown = self.held.unwrap_or(self.tail);
+        if !read.is_multiple_of(LINE) || read < self.seen || read > shown {
+            return Err(Violation::ReadPosition);
+        }
+        self.seen = read;
+        self.limit = read + self.size.bytes() - LINE;
+        Ok(end <= self.limit)
+    }
+
+    /// Tells the reader that it is kept waiting, so that it answers with credit at its next poll.
+    pub(crate) fn starve(&mut self) {
+        if !self.starving {
+            self.starving = true;
+            self.header.store_u64(STARVING, 1, Relaxed);
+        }
+    }
+
+    #[cold]
+    fn end_starving(&mut self) {
+        self.starving = false;
+        self.header.store_u64(STARVING, 0, Relaxed);
+    }
+
+    /// Copies `bytes` into the slot's payload, `at` bytes from its start.
+    #[inline]
+    pub(crate) fn fill(&self, slot: Slot, at: usize, bytes: &[u8]) {
+        debug_assert!(at + bytes.len() <= slot.len);
+        self.ring.write(self.index(slot.start) as usize + HEADER + at, bytes);
+    }
+
+    /// The slot's payload, as it stands.
+    #[cfg(not(loom))]
+    pub(crate) fn payload(&self, slot: Slot) -> &[u8] {
+        assert!(slot.start >= self.tail && slot.end <= self.limit, "a slot that is no longer reserved");
+        // SAFETY: as in `payload_mut`; what is written to the slot while `self` is borrowed so is nothing.
+        unsafe { self.ring.bytes(self.index(slot.start) as usize + HEADER, slot.len) }
+    }
+
+    /// The slot's payload, to be written in place.
+    ///
+    /// # Panics
+    /// If something was committed since the slot was reserved, which makes it nobody's.
+    #[cfg(not(loom))]
+    #[inline]
+    pub(crate) fn payload_mut(&mut self, slot: Slot) -> &mut [u8] {
+        assert!(slot.start >= self.tail && slot.end <= self.limit, "a slot that is no longer reserved");
+        // SAFETY: the lines of an uncommitted slot are ours: the reader has given them back (the credit acquired in
+        // `has_room`) and looks no further than the commit word at `tail`, which payload bytes do not cover. Nobody on
+        // this side touches them while `self` is borrowed, and `self` keeps the memory.
+        unsafe { self.ring.bytes_mut(self.index(slot.start) as usize + HEADER, slot.len) }
+    }
+
+    /// Commits the frame in `slot` with its first `used` bytes, and the pad before it if there is one.
+    #[inline]
+    pub(crate) fn commit(&mut self, slot: Slot, type_id: u32, used: usize, correlation: u32, show: Show) {
+        debug_assert!(used <= slot.len && slot.start >= self.tail && slot.end <= self.limit);
+        if self.starving {
+            self.end_starving();
+        }
+        let end = if used == slot.len { slot.end } else { slot.start + frame_bytes(used) };
+        self.clear(end);
+        let pad = slot.start != self.tail;
+        if pad {
+            // The word behind the pad is the frame's own, at the start of the ring.
+            self.clear(slot.start);
+            self.ring.store_u64(self.index(self.tail) as usize + REST, Rest::pad().encode(), Relaxed);
+        }
+        let at = self.index(slot.start) as usize;
+        self.ring.store_u32(at + TYPE_ID, type_id, Relaxed);
+        self.ring.store_u64(at + REST, Rest::data(used as u32, correlation).encode(), Relaxed);
+        if pad {
+            self.place(self.tail, show);
+        }
+        self.place(slot.start, show);
+        self.tail = end;
+        if show == Show::Now && self.held.is_some() {
+            self.show_group();
+        }
+    }
+
+    /// Makes the held group visible. Returns whether there was one.
+    pub(crate) fn show_group(&mut self) -> bool {
+        let Some(first) = self.held.take() else { return false };
+        self.store_commit(first);
+        true
+    }
+
+    /// Stores the commit word of the frame at `position`, or holds it back if it opens a group.
+    #[inline]
+    fn place(&mut self, position: u64, show: Show) {
+        if show == Show::Later && self.held.is_none() {
+            self.held = Some(position);
+        } else {
+            self.store_commit(position);
+        }
+    }
+
+    #[inline]
+    fn store_commit(&self, position: u64) {
+        // SYNC commit→poll: release, so that the payload, the rest of the header and the cleared word behind the frame are
+        // seen by whoever sees this word.
+        self.ring.store_u32(self.index(position) as usize + COMMIT, commit_word(position), Release);
+    }
+
+    #[inline]
+    fn clear(&self, position: u64) {
+        // Plain: the release of the commit in front of it orders it.
+        self.ring.store_u32(self.index(position) as usize + COMMIT, 0, Relaxed);
+    }
+
+    #[inline]
+    fn index(&self, position: u64) -> u64 {
+        position & (self.size.bytes() - 1)
+    }
+}
+
+/// The reading end of a frame ring.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    /// The ring's bytes, in the peer's outbox.
+    ring: ReadSpan,
+    /// The peer's header, for its starving word.
+    peer: ReadSpan,
+    /// Our header, for the read position.
+    header: WriteSpan,
+    size: RingSize,
+    /// The next frame to look at.
+    head: u64,
+    /// Everything before this has been given back by the user.
+    released: u64,
+    /// What the writer was told last.
+    told: u64,
+}
+
+/// A frame that has been checked and taken out of the stream; its bytes stand until [`Reader::release`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) type_id: u32,
+    pub(crate) correlation: u32,
+    pub(crate) len: usize,
+    /// Where the frame starts.
+    start: u64,
+}
+
+impl Reader {
+    /// The reader of a fresh ring in the peer's outbox.
+    pub(crate) fn new(header: WriteSpan, ring: ReadSpan, peer: ReadSpan, size: RingSize) -> Self {
+        Self { ring, peer, header, size, head: 0, released: 0, told: 0 }
+    }
+
+    /// Where the next frame is expected.
+    pub(crate) fn head(&self) -> u64 {
+        self.head
+    }
+
+    /// Whether something stands where the next frame is expected. Not nothing stays not nothing until it is taken.
+    #[inline]
+    pub(crate) fn has_data(&self) -> bool {
+        self.commit_at_head() != 0
+    }
+
+    #[inline]
+    fn commit_at_head(&self) -> u32 {
+        // SYNC commit→poll: acquire, the partner of the writer's release.
+        self.ring.load_u32(self.index(self.head) as usize + COMMIT, Acquire)
+    }
+
+    /// Takes the next frame out of the stream, stepping over a pad; `None` if there is none yet.
+    #[inline]
+    pub(crate) fn take(&mut self) -> Result<Option<Taken>, Violation> {
+        loop {
+            match self.commit_at_head() {
+                0 => return Ok(None),
+                word if word == commit_word(self.head) => {}
+                _ => return Err(Violation::CommitWord),
+            }
+            let at = self.index(self.head) as usize;
+            let rest = Rest::decode(self.ring.load_u64(at + REST, Relaxed))?;
+            if rest.kind == Kind::Pad {
+                // At index 0 a pad would be a whole ring long. Elsewhere it ends at index 0, so this loop turns twice at most.
+                if at == 0 {
+                    return Err(Violation::Pad);
+                }
+                self.head += self.size.bytes() - at as u64;
+                continue;
+            }
+            let len = rest.len as usize;
+            let bytes = frame_bytes(len);
+            if bytes > self.size.frame_max() || bytes > self.size.bytes() - at as u64 {
+                return Err(Violation::FrameLength);
+            }
+            let type_id = self.ring.load_u32(at + TYPE_ID, Relaxed);
+            let start = self.head;
+            self.head += bytes;
+            return Ok(Some(Taken { type_id, correlation: rest.correlation, len, start }));
+        }
+    }
+
+    /// Copies a taken frame's payload out.
+    #[inline]
+    pub(crate) fn copy(&self, frame: Taken, out: &mut [u8]) {
+        debug_assert!(out.len() == frame.len && self.still_holds(frame));
+        self.ring.read(self.index(frame.start) as usize + HEADER, out);
+    }
+
+    /// A taken frame's payload, where it is: for peers that are trusted to leave committed frames alone.
+    ///
+    /// # Panics
+    /// If the frame has been released, which makes its bytes the writer's again.
+    #[inline]
+    pub(crate) fn payload(&self, frame: Taken) -> &[u8] {
+        assert!(self.still_holds(frame), "a frame that has been released");
+        // SAFETY: the writer does not touch a committed frame before it is given back, and giving it back takes `&mut
+        // self`. That the peer keeps to this is the stated promise of `Trust::SameUser`; callers of an untrusted peer copy.
+        unsafe { self.ring.bytes(self.index(frame.start) as usize + HEADER, frame.len) }
+    }
+
+    #[inline]
+    fn still_holds(&self, frame: Taken) -> bool {
+        frame.start >= self.released && frame.start < self.head
+    }
+
+    /// Whether something was taken and not released.
+    #[inline]
+    pub(crate) fn holds(&self) -> bool {
+        self.head != self.released
+    }
+
+    /// Gives back every taken frame. Returns whether the writer is owed a credit now.
+    #[inline]
+    pub(crate) fn release(&mut self) -> bool {
+        self.released = self.head;
+        self.released - self.told >= self.size.credit_step() || self.is_starving()
+    }
+
+    /// Whether the writer says that it waits for room. It may have found some since.
+    #[inline]
+    fn is_starving(&self) -> bool {
+        self.peer.load_u64(STARVING, Relaxed) != 0
+    }
+
+    /// Tells the writer how far the user has given back. Returns whether that was news.
+    pub(crate) fn give_credit(&mut self) -> bool {
+        if self.told == self.released {
+            return false;
+        }
+        self.told = self.released;
+        // SYNC credit: release, so that our loads of the lines come before the writer's next stores to them.
+        self.header.store_u64(READ, self.released, Release);
+        true
+    }
+
+    #[inline]
+    fn index(&self, position: u64) -> u64 {
+        position & (self.size.bytes() - 1)
+    }
+}

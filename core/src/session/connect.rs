@@ -1,0 +1,49 @@
+//! Connecting: finding the listener, waiting for it to appear if asked to, and joining it.
+
+use crate::deadline::Deadline;
+use crate::error::{Cause, Error, Refusal};
+use crate::options::Options;
+use crate::session::handshake::{self, Broken};
+use crate::session::link::Link;
+use crate::session::name::{self, Address};
+use crate::side::Side;
+use crate::sys;
+use crate::sys::barrier;
+use crate::sys::fork::Birth;
+use std::time::Duration;
+
+/// How long to leave a listener alone that was busy, closing, or gone in mid-handshake.
+const AGAIN: Duration = Duration::from_millis(5);
+
+/// Joins the listener at `address`. `deadline` is how long the listener may take to appear; the handshake has its own time
+/// on top of that.
+pub(crate) fn connect(address: &str, options: &Options, deadline: Deadline) -> Result<Side<Link>, Error> {
+    let settings = options.settle()?;
+    let address = Address::parse(address)?;
+    barrier::register();
+    let birth = Birth::now().map_err(|error| Error::system("prepare for forks", error))?;
+    loop {
+        let socket = name::connect(&address, deadline)?;
+        let end = match deadline.remaining() {
+            None => Deadline::NEVER,
+            Some(left) => Deadline::after(left + settings.handshake_timeout),
+        };
+        let broken = match handshake::join(socket, &settings, birth, end) {
+            Ok(side) => return Ok(side),
+            Err(broken) => broken,
+        };
+        if deadline.has_passed() || !is_worth_another_try(&broken) {
+            return Err(broken.into_error(format!("connect to {address}")));
+        }
+        sys::pause(AGAIN).map_err(|error| Error::system(format!("wait for {address}"), error))?;
+    }
+}
+
+/// Whether the listener, or the next one at the address, may answer differently in a moment.
+fn is_worth_another_try(broken: &Broken) -> bool {
+    match broken {
+        Broken::Gone | Broken::Refused(Refusal::Busy | Refusal::Closing | Refusal::Slow, _) => true,
+        Broken::Ours(error) => error.cause() == Cause::NotFound,
+        _ => false,
+    }
+}

@@ -1,0 +1,483 @@
+//! The handshake: two processes that know nothing of each other end with each other's outbox, or with a reason.
+//!
+//! ```text
+//!   client                                   listener
+//!     │ hello: what I want, what I am            │
+//!     ├────────────────────────────────────────▶ │ version, user, kind: else refusal
+//!     │ offer: what to build, my outbox [fd]     │ makes its outbox only now
+//!     │ ◀────────────────────────────────────────┤
+//!     │ accept: my outbox [fd]                   │
+//!     ├────────────────────────────────────────▶ │ seals, size, holes: else refusal
+//!     │ settled                                  │
+//!     │ ◀────────────────────────────────────────┤
+//! ```
+//!
+//! Both sides acknowledge, so neither starts to talk to somebody who is not there. The listener's steps never block
+//! ([`Pending`]); the client's are bounded by a deadline ([`join`]). After this all geometry is private: nothing that the
+//! peer can change is ever asked for a size again.
+
+use crate::deadline::Deadline;
+use crate::error::{Cause, Error, Refusal, Violation};
+use crate::layout::{self, RING, RING_MIN, RingSize, outbox_bytes};
+use crate::options::{Fence, Settings, Trust};
+use crate::ring::{Reader, Writer};
+use crate::session::link::Link;
+use crate::session::wire::{BODY_MAX, Introduction, Kind, Message, Offer, PREFIX, Prefix};
+use crate::shm::{OwnSegment, PeerSegment};
+use crate::side::{Side, Terms};
+use crate::sync::Ordering::Relaxed;
+use crate::sys::fork::{Birth, Fd};
+use crate::sys::socket::{self, Credentials};
+use crate::sys::{self, barrier};
+use std::io;
+use std::os::fd::AsFd;
+
+/// Why a handshake ended early.
+#[derive(Debug)]
+pub(crate) enum Broken {
+    /// The peer sent what no peer of this version sends.
+    Violation(Violation),
+    /// The peer speaks another version.
+    Version(u32),
+    /// The listener said no.
+    Refused(Refusal, String),
+    /// The peer hung up without a word.
+    Gone,
+    /// Something on this side.
+    Ours(Error),
+}
+
+impl From<Violation> for Broken {
+    fn from(violation: Violation) -> Self {
+        Self::Violation(violation)
+    }
+}
+
+impl From<Error> for Broken {
+    fn from(error: Error) -> Self {
+        match error.cause() {
+            Cause::Corrupt(violation) => Self::Violation(violation),
+            _ => Self::Ours(error),
+        }
+    }
+}
+
+impl Broken {
+    /// What the peer is told.
+    fn refusal(&self) -> Refusal {
+        match self {
+            Self::Violation(
+                Violation::Seals | Violation::SegmentSize | Violation::Sparse | Violation::Descriptors,
+            ) => Refusal::Segment,
+            Self::Violation(_) | Self::Gone => Refusal::Malformed,
+            Self::Version(_) => Refusal::Version,
+            Self::Refused(why, _) => *why,
+            Self::Ours(_) => Refusal::OutOfMemory,
+        }
+    }
+
+    /// What the user is told, who was about to do `tried`.
+    pub(crate) fn into_error(self, tried: String) -> Error {
+        match self {
+            Self::Violation(violation) => Error::new(Cause::Corrupt(violation), tried),
+            Self::Version(theirs) => Error::new(Cause::Version { ours: layout::VERSION, theirs }, tried),
+            Self::Refused(why, text) if text.is_empty() => Error::new(Cause::Refused { why }, tried),
+            Self::Refused(why, text) => Error::new(Cause::Refused { why }, format!("{tried} (it says: {text})")),
+            Self::Gone => Error::new(Cause::PeerDied, format!("{tried}: the other end hung up in mid-handshake")),
+            Self::Ours(error) => error,
+        }
+    }
+}
+
+/// A message that is arriving, in however many pieces.
+#[derive(Debug)]
+struct Incoming {
+    bytes: [u8; PREFIX + BODY_MAX],
+    have: usize,
+    fds: Vec<Fd>,
+    sender: Option<Credentials>,
+    want_sender: bool,
+}
+
+/// A message that has arrived, and what came with it.
+struct Arrived {
+    message: Message,
+    fds: Vec<Fd>,
+    sender: Option<Credentials>,
+}
+
+impl Incoming {
+    fn new(want_sender: bool) -> Self {
+        Self { bytes: [0; PREFIX + BODY_MAX], have: 0, fds: Vec::new(), sender: None, want_sender }
+    }
+
+    /// Reads what is there, and no byte of what follows the message. `None`: not complete yet.
+    fn receive(&mut self, socket: &Fd) -> Result<Option<Arrived>, Broken> {
+        loop {
+            let prefix = self.prefix()?;
+            let end = PREFIX + prefix.map_or(0, |prefix| prefix.body);
+            if let Some(prefix) = prefix
+                && self.have == end
+            {
+                return self.complete(prefix).map(Some);
+            }
+            if !self.read(socket, end)? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The prefix, checked, once it is there.
+    fn prefix(&self) -> Result<Option<Prefix>, Broken> {
+        if self.have < PREFIX {
+            return Ok(None);
+        }
+        let bytes = self.bytes.first_chunk().expect("the buffer is longer than a prefix");
+        let prefix = Prefix::decode(bytes)?;
+        if prefix.version != layout::VERSION {
+            return Err(Broken::Version(prefix.version));
+        }
+        if prefix.body > BODY_MAX {
+            return Err(Violation::Handshake.into());
+        }
+        Ok(Some(prefix))
+    }
+
+    /// Reads once, at most up to `end`. Whether something came.
+    fn read(&mut self, socket: &Fd, end: usize) -> Result<bool, Broken> {
+        let received = match socket::receive(socket.as_fd(), &mut self.bytes[self.have..end], self.want_sender) {
+            Ok(received) => received,
+            Err(error) => {
+                return match error.kind() {
+                    io::ErrorKind::WouldBlock => Ok(false),
+                    io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Err(Broken::Gone),
+                    _ => Err(Broken::Ours(Error::system("read the handshake", error))),
+                };
+            }
+        };
+        if received.truncated {
+            return Err(Violation::Descriptors.into());
+        }
+        if received.bytes == 0 {
+            return Err(Broken::Gone);
+        }
+        self.have += received.bytes;
+        self.fds.extend(received.fds);
+        self.sender = received.credentials.or(self.sender);
+        if self.fds.len() > 1 { Err(Violation::Descriptors.into()) } else { Ok(true) }
+    }
+
+    fn complete(&mut self, prefix: Prefix) -> Result<Arrived, Broken> {
+        let message = prefix.decode_body(&self.bytes[PREFIX..self.have])?;
+        self.have = 0;
+        Ok(Arrived { message, fds: std::mem::take(&mut self.fds), sender: self.sender.take() })
+    }
+}
+
+impl Arrived {
+    /// The one descriptor of a message that must carry one.
+    fn one_fd(mut self) -> Result<Fd, Broken> {
+        self.fds.pop().ok_or(Violation::Descriptors.into())
+    }
+
+    /// The message, which must come without descriptors.
+    fn bare(self) -> Result<Message, Broken> {
+        if self.fds.is_empty() { Ok(self.message) } else { Err(Violation::Descriptors.into()) }
+    }
+}
+
+fn introduce(settings: &Settings) -> Introduction {
+    Introduction {
+        kind: Kind::Bus,
+        trust: settings.trust,
+        barrier: settings.fence == Fence::Auto && settings.trust == Trust::SameUser && barrier::register(),
+        cpu: sys::only_cpu(),
+        clock: sys::monotonic_ns(),
+    }
+}
+
+/// Whether `peer` is this process's own user. The overflow uid stands for anybody from another user namespace.
+fn is_same_user(peer: Credentials) -> bool {
+    peer.uid == sys::effective_uid() && peer.uid != overflow_uid()
+}
+
+/// The uid that the kernel shows for users that have none here; 65534 unless somebody changed it (user_namespaces(7)).
+fn overflow_uid() -> u32 {
+    let told = std::fs::read_to_string("/proc/sys/kernel/overflowuid").ok();
+    told.and_then(|text| text.trim().parse().ok()).unwrap_or(65534)
+}
+
+/// One outbox of ours, with its identity written.
+fn make_outbox(ring: RingSize, deadline: Deadline) -> Result<OwnSegment, Error> {
+    let outbox = OwnSegment::create("slipring-outbox", sys::round_to_page(outbox_bytes(ring)), deadline)?;
+    let span = outbox.span();
+    span.store_u64(layout::IDENTITY, layout::MAGIC, Relaxed);
+    span.store_u64(layout::IDENTITY_VERSION, u64::from(layout::VERSION), Relaxed);
+    Ok(outbox)
+}
+
+fn attach_outbox(fd: Fd, told: u64, ring: RingSize) -> Result<PeerSegment, Error> {
+    let size = sys::round_to_page(outbox_bytes(ring)) as u64;
+    if told != size {
+        let tried = format!("map the peer's outbox, told to have {told} bytes where its ring needs {size}");
+        return Err(Error::new(Cause::Corrupt(Violation::SegmentSize), tried));
+    }
+    PeerSegment::attach(fd, told, size)
+}
+
+/// Everything that both sides have when the handshake is over.
+struct Joined<'a> {
+    settings: &'a Settings,
+    birth: Birth,
+    socket: Fd,
+    mine: OwnSegment,
+    my_ring: RingSize,
+    theirs: PeerSegment,
+    their_ring: RingSize,
+    about_me: Introduction,
+    about_them: Introduction,
+}
+
+impl Joined<'_> {
+    fn into_side(self) -> Side<Link> {
+        let (mine, theirs) = (self.mine.span(), self.theirs.span());
+        let (header, peer) = (mine.sub(0, RING), theirs.sub(0, RING));
+        let my_ring = mine.sub(RING, self.my_ring.bytes() as usize);
+        let their_ring = theirs.sub(RING, self.their_ring.bytes() as usize);
+        let writer = Writer::new(header.clone(), my_ring, peer.clone(), self.my_ring);
+        let reader = Reader::new(header.clone(), their_ring, peer.clone(), self.their_ring);
+        let barrier = self.about_me.barrier && self.about_them.barrier;
+        let same_cpu = self.about_me.cpu.is_some() && self.about_me.cpu == self.about_them.cpu;
+        let terms = Terms {
+            strategy: self.settings.wait,
+            we_fence: !barrier,
+            peer_fences: !barrier,
+            one_cpu: same_cpu || sys::cpus_online() == 1,
+            inline_limit: self.settings.inline_limit.min(writer.payload_max()),
+        };
+        Side::new(header, peer, writer, reader, Link::new(self.socket, self.birth, barrier), terms)
+    }
+}
+
+/// The listener's side of one handshake. Never blocks.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    socket: Fd,
+    incoming: Incoming,
+    deadline: Deadline,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Waiting for the client's hello.
+    Hello,
+    /// Waiting for the client's outbox.
+    Accept { mine: OwnSegment, about_me: Introduction, about_them: Introduction },
+}
+
+impl Pending {
+    pub(crate) fn new(socket: Fd, deadline: Deadline) -> Self {
+        Self { socket, incoming: Incoming::new(false), deadline, stage: Stage::Hello }
+    }
+
+    pub(crate) fn socket(&self) -> &Fd {
+        &self.socket
+    }
+
+    pub(crate) fn deadline(&self) -> Deadline {
+        self.deadline
+    }
+
+    /// Whether the client has not even said hello.
+    pub(crate) fn is_silent(&self) -> bool {
+        matches!(self.stage, Stage::Hello)
+    }
+
+    /// Goes as far as it can without waiting: a session, or itself to be called again when the socket is readable. A client
+    /// that fails has been told why when this returns.
+    pub(crate) fn advance(mut self, settings: &Settings, birth: Birth) -> Result<Step, Broken> {
+        loop {
+            match self.incoming.receive(&self.socket).and_then(|arrived| match arrived {
+                None => Ok(None),
+                Some(arrived) => self.take(arrived, settings).map(Some),
+            }) {
+                Ok(None) => return Ok(Step::Waiting(self)),
+                Ok(Some(None)) => {}
+                Ok(Some(Some((about_me, about_them, mine, theirs)))) => {
+                    return self.settle(settings, birth, about_me, about_them, mine, theirs);
+                }
+                Err(broken) => {
+                    self.refuse(broken.refusal(), "");
+                    return Err(broken);
+                }
+            }
+        }
+    }
+
+    /// Acts on a message. `Some` once both outboxes are there.
+    fn take(&mut self, arrived: Arrived, settings: &Settings) -> Result<Option<BothOutboxes>, Broken> {
+        match std::mem::replace(&mut self.stage, Stage::Hello) {
+            Stage::Hello => {
+                let Message::Hello(about_them) = arrived.bare()? else { return Err(Violation::Handshake.into()) };
+                let peer = socket::peer_credentials(self.socket.as_fd())
+                    .map_err(|error| Error::system("ask who the client is", error))?;
+                if settings.trust == Trust::SameUser && !is_same_user(peer) {
+                    return Err(Broken::Refused(Refusal::User, String::new()));
+                }
+                self.stage = self.offer(about_them, settings)?;
+                Ok(None)
+            }
+            Stage::Accept { mine, about_me, about_them } => {
+                let Message::Accept(told) = arrived.message else { return Err(Violation::Handshake.into()) };
+                let theirs = attach_outbox(arrived.one_fd()?, told, settings.ring)?;
+                Ok(Some((about_me, about_them, mine, theirs)))
+            }
+        }
+    }
+
+    /// Makes our outbox and offers it.
+    fn offer(&self, about_them: Introduction, settings: &Settings) -> Result<Stage, Broken> {
+        let mine = make_outbox(receiving_ring(), self.deadline)?;
+        let about_me = introduce(settings);
+        let offer = Message::Offer(Offer {
+            about: about_me,
+            client_ring: settings.ring,
+            server_ring: receiving_ring(),
+            segment: mine.len() as u64,
+        });
+        let fd = mine.fd().expect("a fresh segment has its descriptor");
+        send(&self.socket, &offer, &[fd], true)?;
+        Ok(Stage::Accept { mine, about_me, about_them })
+    }
+
+    fn settle(
+        self,
+        settings: &Settings,
+        birth: Birth,
+        about_me: Introduction,
+        about_them: Introduction,
+        mut mine: OwnSegment,
+        theirs: PeerSegment,
+    ) -> Result<Step, Broken> {
+        send(&self.socket, &Message::Settled, &[], false)?;
+        mine.forget_fd();
+        let joined = Joined {
+            settings,
+            birth,
+            socket: self.socket,
+            mine,
+            my_ring: receiving_ring(),
+            theirs,
+            their_ring: settings.ring,
+            about_me,
+            about_them,
+        };
+        Ok(Step::Done(Box::new(joined.into_side())))
+    }
+
+    /// Tells the client why there will be no session.
+    pub(crate) fn refuse(&self, why: Refusal, text: &str) {
+        refuse(&self.socket, why, text);
+    }
+}
+
+type BothOutboxes = (Introduction, Introduction, OwnSegment, PeerSegment);
+
+/// How far a handshake has come.
+pub(crate) enum Step {
+    Waiting(Pending),
+    Done(Box<Side<Link>>),
+}
+
+/// The ring of the end that only receives: it sends nothing, so the smallest there is.
+fn receiving_ring() -> RingSize {
+    RingSize::new(RING_MIN).expect("the smallest ring is a ring")
+}
+
+/// Tells a client why there will be no session; a client that is gone need not be told.
+pub(crate) fn refuse(socket: &Fd, why: Refusal, text: &str) {
+    let text = if text.is_empty() { why.to_string() } else { text.to_owned() };
+    if let Err(broken) = send(socket, &Message::Refusal { why, text }, &[], false) {
+        tracing::trace!(?broken, "the client left before it was refused");
+    }
+}
+
+fn send(
+    socket: &Fd,
+    message: &Message,
+    fds: &[std::os::fd::BorrowedFd<'_>],
+    with_credentials: bool,
+) -> Result<(), Broken> {
+    let bytes = message.encode();
+    match socket::send(socket.as_fd(), &bytes, fds, with_credentials) {
+        // The buffer of a socket on which nothing is under way has room for the longest message many times over.
+        Ok(sent) if sent == bytes.len() => Ok(()),
+        Ok(_) => Err(Violation::Handshake.into()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
+            Err(Broken::Gone)
+        }
+        Err(error) => Err(Broken::Ours(Error::system("write the handshake", error))),
+    }
+}
+
+/// The client's side of the handshake, on a connected socket.
+pub(crate) fn join(socket: Fd, settings: &Settings, birth: Birth, deadline: Deadline) -> Result<Side<Link>, Broken> {
+    socket::enable_passcred(socket.as_fd()).map_err(|error| Error::system("ask for credentials", error))?;
+    let about_me = introduce(settings);
+    say(&socket, &Message::Hello(about_me), &[])?;
+    let mut incoming = Incoming::new(true);
+    let arrived = hear(&mut incoming, &socket, deadline)?;
+    let Message::Offer(offer) = arrived.message else { return Err(Violation::Handshake.into()) };
+    // The socket's own credentials are those of whoever called listen; the message's are the sender's.
+    let sender = arrived.sender.ok_or(Violation::Handshake)?;
+    if settings.trust == Trust::SameUser && !is_same_user(sender) {
+        let text = format!("the listener belongs to user {}; this end accepts only its own", sender.uid);
+        return Err(Broken::Refused(Refusal::User, text));
+    }
+    let theirs = attach_outbox(arrived.one_fd()?, offer.segment, offer.server_ring)?;
+    let mut mine = make_outbox(offer.client_ring, deadline)?;
+    let fd = mine.fd().expect("a fresh segment has its descriptor");
+    say(&socket, &Message::Accept(mine.len() as u64), &[fd])?;
+    let Message::Settled = hear(&mut incoming, &socket, deadline)?.bare()? else {
+        return Err(Violation::Handshake.into());
+    };
+    mine.forget_fd();
+    let joined = Joined {
+        settings,
+        birth,
+        socket,
+        mine,
+        my_ring: offer.client_ring,
+        theirs,
+        their_ring: offer.server_ring,
+        about_me,
+        about_them: offer.about,
+    };
+    Ok(joined.into_side())
+}
+
+/// Sends as the client does: a listener that has hung up may have said why, so that is for the next `hear` to find.
+fn say(socket: &Fd, message: &Message, fds: &[std::os::fd::BorrowedFd<'_>]) -> Result<(), Broken> {
+    match send(socket, message, fds, false) {
+        Err(Broken::Gone) => Ok(()),
+        other => other,
+    }
+}
+
+/// Waits for the next message; a refusal is an error.
+fn hear(incoming: &mut Incoming, socket: &Fd, deadline: Deadline) -> Result<Arrived, Broken> {
+    loop {
+        if let Some(arrived) = incoming.receive(socket)? {
+            return match arrived.message {
+                Message::Refusal { why, text } => Err(Broken::Refused(why, text)),
+                _ => Ok(arrived),
+            };
+        }
+        let left = deadline.remaining();
+        if left.is_some_and(|left| left.is_zero()) {
+            return Err(Error::new(Cause::Timeout, "wait for the listener's side of the handshake").into());
+        }
+        sys::poll_readable(socket.as_fd(), left).map_err(|error| Error::system("wait for the handshake", error))?;
+    }
+}

@@ -1,0 +1,283 @@
+//! Listeners: one name, any number of sessions, and handshakes that cannot hold each other up.
+//!
+//! A listener has no thread. It works while its owner is inside one of its accepting calls: every handshake is a small state
+//! that is advanced when its socket is readable and given up when its time is over, so garbage, silence and slowness of one
+//! client cost the others nothing. Their number is limited; beyond it, clients wait in the kernel's queue, and the one that
+//! has been silent for longest makes room.
+
+use crate::deadline::Deadline;
+use crate::error::{Cause, Error, Refusal};
+use crate::options::{Options, Settings};
+use crate::session::handshake::{self, Broken, Pending, Step};
+use crate::session::link::Link;
+use crate::session::name::{Address, Taken};
+use crate::side::Side;
+use crate::sys::epoll::Epoll;
+use crate::sys::fork::{Birth, Fd};
+use crate::sys::{self, barrier, socket};
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::{Duration, Instant};
+
+/// The number of the listening socket in the epoll set; handshakes count up from it.
+const LISTENING: u64 = 0;
+
+/// How long taking the name may be held up by others who take or give back names in the same directory.
+const TAKING: Duration = Duration::from_secs(1);
+
+/// How long a client may be silent before it has to make room when there is none.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// How long to leave the kernel's queue alone when not even a refusal can be sent for want of descriptors.
+const NO_DESCRIPTORS: Duration = Duration::from_millis(1);
+
+/// The accepting part of a listener, whatever kind of session it is for.
+#[derive(Debug)]
+pub(crate) struct Acceptor {
+    address: Address,
+    taken: Taken,
+    settings: Settings,
+    birth: Birth,
+    epoll: Epoll,
+    pending: BTreeMap<u64, (Instant, Pending)>,
+    next: u64,
+    ready: VecDeque<Box<Side<Link>>>,
+    /// Given up for a moment when there is no descriptor left, to accept a client and refuse it.
+    spare: Option<Fd>,
+    /// The listening socket is out of the epoll set, because there is no room for another handshake.
+    paused: bool,
+    refused: u64,
+}
+
+impl Acceptor {
+    pub(crate) fn bind(address: &str, options: &Options) -> Result<Self, Error> {
+        let settings = options.settle()?;
+        let address = Address::parse(address)?;
+        barrier::register();
+        let birth = Birth::now().map_err(|error| Error::system("prepare for forks", error))?;
+        let taken = Taken::take(&address, Deadline::after(TAKING))?;
+        let tried = || format!("listen at {address}");
+        let epoll = Epoll::new().map_err(|error| Error::system(tried(), error))?;
+        epoll.add(taken.fd().as_fd(), LISTENING).map_err(|error| Error::system(tried(), error))?;
+        let spare = Some(spare().map_err(|error| Error::system(tried(), error))?);
+        Ok(Self {
+            taken,
+            settings,
+            birth,
+            epoll,
+            pending: BTreeMap::new(),
+            next: LISTENING + 1,
+            ready: VecDeque::new(),
+            spare,
+            paused: false,
+            refused: 0,
+            address,
+        })
+    }
+
+    pub(crate) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Clients that were turned down or gave up so far.
+    pub(crate) fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+
+    /// The next session. `None` as deadline: only if one is ready now, else [`Cause::Empty`].
+    pub(crate) fn accept(&mut self, deadline: Option<Deadline>) -> Result<Box<Side<Link>>, Error> {
+        let tried = |acceptor: &Self| format!("accept at {}", acceptor.address);
+        if !self.birth.is_ours() {
+            return Err(Error::new(Cause::Forked, tried(self)));
+        }
+        let mut time = Some(Duration::ZERO);
+        loop {
+            self.give_up_late_ones();
+            self.work(time)?;
+            if let Some(side) = self.ready.pop_front() {
+                return Ok(side);
+            }
+            let Some(deadline) = deadline else { return Err(Error::new(Cause::Empty, tried(self))) };
+            if deadline.has_passed() {
+                return Err(Error::new(Cause::Timeout, tried(self)));
+            }
+            time = self.next_duty(deadline).remaining();
+        }
+    }
+
+    /// When there is something to do even if nothing comes: at the latest at `deadline`.
+    fn next_duty(&self, deadline: Deadline) -> Deadline {
+        self.pending.values().fold(deadline, |next, (since, pending)| {
+            let next = next.min(pending.deadline());
+            if self.paused && pending.is_silent() { next.min(Deadline::at(*since + SILENCE)) } else { next }
+        })
+    }
+
+    /// Waits at most `time` for something to do, and does it.
+    fn work(&mut self, time: Option<Duration>) -> Result<(), Error> {
+        let mut ready = Vec::new();
+        self.epoll
+            .wait(time, |token| ready.push(token))
+            .map_err(|error| Error::system(format!("wait for clients at {}", self.address), error))?;
+        for token in ready {
+            if token == LISTENING {
+                self.accept_waiting()?;
+            } else {
+                self.advance(token);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes clients out of the kernel's queue while there is room for their handshakes.
+    fn accept_waiting(&mut self) -> Result<(), Error> {
+        loop {
+            if self.pending.len() >= self.settings.pending_limit && !self.evict_the_silent() {
+                // They wait in the kernel's queue. Nothing spins meanwhile: the socket goes back into the set with the
+                // next handshake that ends.
+                self.set_listening(false);
+                return Ok(());
+            }
+            match socket::accept(self.taken.fd()) {
+                Ok(client) => self.begin(client),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if is_transient(&error) => {}
+                Err(error) if is_descriptor_limit(&error) => return self.refuse_for_want_of_descriptors(),
+                Err(error) => return Err(Error::system(format!("accept at {}", self.address), error)),
+            }
+        }
+    }
+
+    /// Begins a handshake with `client`, and goes as far as it goes at once.
+    fn begin(&mut self, client: Fd) {
+        let token = self.next;
+        self.next += 1;
+        if let Err(error) = self.epoll.add(client.as_fd(), token) {
+            self.refused += 1;
+            tracing::debug!(%error, "a client could not be watched");
+            return handshake::refuse(&client, Refusal::OutOfMemory, "");
+        }
+        let pending = Pending::new(client, Deadline::after(self.settings.handshake_timeout));
+        self.pending.insert(token, (Instant::now(), pending));
+        self.advance(token);
+    }
+
+    /// Advances the handshake `token`, if it is still under way.
+    fn advance(&mut self, token: u64) {
+        let Some((since, pending)) = self.pending.remove(&token) else { return };
+        // Out of the set before anything can close it.
+        let watched = self.epoll.remove(pending.socket().as_fd());
+        debug_assert!(watched.is_ok(), "every pending handshake is in the set");
+        match pending.advance(&self.settings, self.birth) {
+            Ok(Step::Waiting(pending)) => {
+                if self.epoll.add(pending.socket().as_fd(), token).is_ok() {
+                    self.pending.insert(token, (since, pending));
+                    return;
+                }
+                self.refused += 1;
+                pending.refuse(Refusal::OutOfMemory, "");
+            }
+            Ok(Step::Done(side)) => self.ready.push_back(side),
+            Err(broken) => self.note(&broken),
+        }
+        self.set_listening(true);
+    }
+
+    fn note(&mut self, broken: &Broken) {
+        self.refused += 1;
+        tracing::debug!(?broken, address = %self.address, "a handshake came to nothing");
+    }
+
+    /// Gives up the handshakes whose time is over.
+    fn give_up_late_ones(&mut self) {
+        while let Some((&token, _)) = self.pending.iter().find(|(_, (_, pending))| pending.deadline().has_passed()) {
+            self.give_up(token, Refusal::Slow);
+        }
+        if self.paused {
+            self.evict_the_silent();
+        }
+    }
+
+    /// Gives up the handshake whose client has been silent for longest, if that is long enough. Whether it did.
+    fn evict_the_silent(&mut self) -> bool {
+        let silent = self.pending.iter().find(|(_, (since, pending))| pending.is_silent() && since.elapsed() >= SILENCE);
+        let Some((&token, _)) = silent else { return false };
+        self.give_up(token, Refusal::Busy);
+        true
+    }
+
+    fn give_up(&mut self, token: u64, why: Refusal) {
+        let Some((_, pending)) = self.pending.remove(&token) else { return };
+        let removed = self.epoll.remove(pending.socket().as_fd());
+        debug_assert!(removed.is_ok(), "every pending handshake is in the set");
+        self.refused += 1;
+        pending.refuse(why, "");
+        self.set_listening(true);
+    }
+
+    /// Puts the listening socket into the epoll set or takes it out.
+    fn set_listening(&mut self, listening: bool) {
+        if listening != self.paused {
+            return;
+        }
+        let fd = self.taken.fd().as_fd();
+        let changed = if listening { self.epoll.add(fd, LISTENING) } else { self.epoll.remove(fd) };
+        match changed {
+            Ok(()) => self.paused = !listening,
+            Err(error) => tracing::debug!(%error, listening, "the listening socket stays as it was"),
+        }
+    }
+
+    /// Accepts one client with the descriptor kept for this, tells it, and closes it.
+    fn refuse_for_want_of_descriptors(&mut self) -> Result<(), Error> {
+        self.spare = None;
+        if let Ok(client) = socket::accept(self.taken.fd()) {
+            self.refused += 1;
+            handshake::refuse(&client, Refusal::Busy, "the listener has no file descriptor left");
+        }
+        match spare() {
+            Ok(fd) => self.spare = Some(fd),
+            // Somebody else in this process took the number. The client stays in the queue; do not spin on it.
+            Err(_) => sys::pause(NO_DESCRIPTORS).map_err(|error| Error::system("wait for descriptors", error))?,
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Acceptor {
+    fn drop(&mut self) {
+        if !self.birth.is_ours() {
+            return;
+        }
+        for (_, pending) in self.pending.values() {
+            pending.refuse(Refusal::Closing, "");
+        }
+        for side in &self.ready {
+            side.say_goodbye();
+            side.channel().hang_up();
+        }
+    }
+}
+
+/// A descriptor that is good for nothing but to be given up.
+fn spare() -> io::Result<Fd> {
+    socket::unconnected()
+}
+
+/// A client that was gone before it was accepted.
+fn is_transient(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted)
+}
+
+fn is_descriptor_limit(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS))
+}

@@ -1,0 +1,299 @@
+//! The messages of the handshake, byte by byte. No socket and no decision here.
+//!
+//! ```text
+//!  offset  every message starts with           then, as 64-bit words
+//!  ------  -----------------------------       ---------------------------------------------------------
+//!       0  magic "SLIP"           u32          hello    kind trust flags cpu clock inline_limit max_message
+//!       4  layout version         u32          offer    kind trust flags cpu clock client_ring server_ring segment  + 1 fd
+//!       8  kind of message        u32          accept   segment                                                      + 1 fd
+//!      12  bytes that follow      u32          settled  (nothing)
+//!                                              refusal  reason, then the reason as text
+//! ```
+//!
+//! The first 16 bytes never change, so that any two versions can tell each other which they are.
+
+use crate::error::{Refusal, Violation};
+use crate::layout::{self, RingSize};
+use crate::options::Trust;
+
+const MAGIC: u32 = u32::from_le_bytes(*b"SLIP");
+pub(crate) const PREFIX: usize = 16;
+/// No message of this version is longer; what is behind the prefix of a longer one is not read.
+pub(crate) const BODY_MAX: usize = 256;
+const NO_CPU: u64 = u64::MAX;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Tag {
+    Hello = 1,
+    Offer = 2,
+    Accept = 3,
+    Settled = 4,
+    Refusal = 5,
+}
+
+/// The kind of session that is asked for or offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u64)]
+pub(crate) enum Kind {
+    Bus = 1,
+}
+
+/// What a side tells of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Introduction {
+    pub(crate) kind: Kind,
+    pub(crate) trust: Trust,
+    /// The side is registered for `membarrier` and can issue it.
+    pub(crate) barrier: bool,
+    /// The one processor that the side may run on, if it is one.
+    pub(crate) cpu: Option<u32>,
+    /// The side's monotonic clock, in nanoseconds, when this was written.
+    pub(crate) clock: u64,
+}
+
+/// The listener's answer: what it is, and what is to be built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Offer {
+    pub(crate) about: Introduction,
+    /// The size of the ring that the client is to make.
+    pub(crate) client_ring: RingSize,
+    /// The size of the ring in the segment that comes with this.
+    pub(crate) server_ring: RingSize,
+    /// Bytes of that segment.
+    pub(crate) segment: u64,
+}
+
+/// A message, understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Message {
+    Hello(Introduction),
+    Offer(Offer),
+    /// Bytes of the client's segment, which comes with this.
+    Accept(u64),
+    Settled,
+    Refusal {
+        why: Refusal,
+        text: String,
+    },
+}
+
+/// The first bytes of a message, understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Prefix {
+    pub(crate) version: u32,
+    tag: u32,
+    pub(crate) body: usize,
+}
+
+impl Prefix {
+    pub(crate) fn decode(bytes: &[u8; PREFIX]) -> Result<Self, Violation> {
+        let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
+        if word(0) != MAGIC {
+            return Err(Violation::Handshake);
+        }
+        Ok(Self { version: word(4), tag: word(8), body: word(12) as usize })
+    }
+
+    pub(crate) fn decode_body(self, body: &[u8]) -> Result<Message, Violation> {
+        let mut words = Words(body);
+        let message = match self.tag {
+            tag if tag == Tag::Hello as u32 => {
+                let about = words.introduction()?;
+                // The sender's receiving limits: of no use before there are payloads outside the ring.
+                words.next()?;
+                words.next()?;
+                Message::Hello(about)
+            }
+            tag if tag == Tag::Offer as u32 => Message::Offer(Offer {
+                about: words.introduction()?,
+                client_ring: words.ring()?,
+                server_ring: words.ring()?,
+                segment: words.next()?,
+            }),
+            tag if tag == Tag::Accept as u32 => Message::Accept(words.next()?),
+            tag if tag == Tag::Settled as u32 => Message::Settled,
+            tag if tag == Tag::Refusal as u32 => {
+                let why = refusal_of(words.next()?);
+                let text = String::from_utf8_lossy(words.0).into_owned();
+                words.0 = &[];
+                Message::Refusal { why, text }
+            }
+            _ => return Err(Violation::Handshake),
+        };
+        if words.0.is_empty() { Ok(message) } else { Err(Violation::Handshake) }
+    }
+}
+
+impl Message {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = vec![0; PREFIX];
+        let mut put = |word: u64| out.extend_from_slice(&word.to_le_bytes());
+        let tag = match self {
+            Self::Hello(about) => {
+                about.encode(&mut put);
+                put(0);
+                put(0);
+                Tag::Hello
+            }
+            Self::Offer(offer) => {
+                offer.about.encode(&mut put);
+                put(offer.client_ring.bytes());
+                put(offer.server_ring.bytes());
+                put(offer.segment);
+                Tag::Offer
+            }
+            Self::Accept(segment) => {
+                put(*segment);
+                Tag::Accept
+            }
+            Self::Settled => Tag::Settled,
+            Self::Refusal { why, text } => {
+                put(refusal_number(*why));
+                out.extend_from_slice(&text.as_bytes()[..text.len().min(BODY_MAX - 8)]);
+                Tag::Refusal
+            }
+        };
+        let body = (out.len() - PREFIX) as u32;
+        let prefix = [MAGIC, layout::VERSION, tag as u32, body];
+        for (at, word) in prefix.into_iter().enumerate() {
+            out[at * 4..at * 4 + 4].copy_from_slice(&word.to_le_bytes());
+        }
+        out
+    }
+}
+
+impl Introduction {
+    fn encode(&self, put: &mut impl FnMut(u64)) {
+        put(self.kind as u64);
+        put(match self.trust {
+            Trust::SameUser => 0,
+            Trust::Untrusted => 1,
+        });
+        put(u64::from(self.barrier));
+        put(self.cpu.map_or(NO_CPU, u64::from));
+        put(self.clock);
+    }
+}
+
+/// What is left of a body.
+struct Words<'a>(&'a [u8]);
+
+impl Words<'_> {
+    fn next(&mut self) -> Result<u64, Violation> {
+        let (word, rest) = self.0.split_first_chunk::<8>().ok_or(Violation::Handshake)?;
+        self.0 = rest;
+        Ok(u64::from_le_bytes(*word))
+    }
+
+    fn introduction(&mut self) -> Result<Introduction, Violation> {
+        let kind = match self.next()? {
+            1 => Kind::Bus,
+            _ => return Err(Violation::Handshake),
+        };
+        let trust = match self.next()? {
+            0 => Trust::SameUser,
+            1 => Trust::Untrusted,
+            _ => return Err(Violation::Handshake),
+        };
+        let barrier = self.next()? & 1 != 0;
+        let cpu = self.next()?;
+        let cpu = if cpu == NO_CPU { None } else { Some(u32::try_from(cpu).map_err(|_| Violation::Handshake)?) };
+        Ok(Introduction { kind, trust, barrier, cpu, clock: self.next()? })
+    }
+
+    fn ring(&mut self) -> Result<RingSize, Violation> {
+        RingSize::new(self.next()?).ok_or(Violation::Geometry)
+    }
+}
+
+fn refusal_number(why: Refusal) -> u64 {
+    match why {
+        Refusal::User => 1,
+        Refusal::Kind => 2,
+        Refusal::Busy => 3,
+        Refusal::Version => 4,
+        Refusal::Malformed => 5,
+        Refusal::Segment => 6,
+        Refusal::OutOfMemory => 7,
+        Refusal::Slow => 8,
+        Refusal::Closing => 9,
+        Refusal::Other(number) => u64::from(number),
+    }
+}
+
+fn refusal_of(number: u64) -> Refusal {
+    match number {
+        1 => Refusal::User,
+        2 => Refusal::Kind,
+        3 => Refusal::Busy,
+        4 => Refusal::Version,
+        5 => Refusal::Malformed,
+        6 => Refusal::Segment,
+        7 => Refusal::OutOfMemory,
+        8 => Refusal::Slow,
+        9 => Refusal::Closing,
+        other => Refusal::Other(other as u32),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(bytes: &[u8]) -> Result<Message, Violation> {
+        let (prefix, body) = bytes.split_first_chunk::<PREFIX>().ok_or(Violation::Handshake)?;
+        Prefix::decode(prefix)?.decode_body(body)
+    }
+
+    fn samples() -> Vec<Message> {
+        let about =
+            Introduction { kind: Kind::Bus, trust: Trust::Untrusted, barrier: true, cpu: Some(3), clock: u64::MAX };
+        let ring = RingSize::new(1 << 20).expect("a ring size");
+        let mut samples = vec![
+            Message::Hello(about),
+            Message::Hello(Introduction { cpu: None, trust: Trust::SameUser, barrier: false, ..about }),
+            Message::Offer(Offer { about, client_ring: ring, server_ring: ring, segment: 4096 }),
+            Message::Accept(1 << 40),
+            Message::Settled,
+        ];
+        samples.extend((0..12).map(|number| Message::Refusal { why: refusal_of(number), text: "why".into() }));
+        samples
+    }
+
+    #[test]
+    fn every_message_survives_the_wire() {
+        for message in samples() {
+            let bytes = message.encode();
+            assert!(bytes.len() <= PREFIX + BODY_MAX);
+            assert_eq!(decode(&bytes), Ok(message));
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_too_short_or_too_long_is_malformed() {
+        for message in samples().into_iter().take(5) {
+            let mut bytes = message.encode();
+            bytes.push(0);
+            assert!(decode(&bytes).is_err(), "{message:?} with a byte too many");
+            bytes.truncate(bytes.len() - 2);
+            assert!(decode(&bytes).is_err(), "{message:?} with a byte too few");
+        }
+    }
+
+    #[test]
+    fn a_ring_size_that_is_none_is_refused_before_anything_is_built() {
+        let ring = RingSize::new(256).expect("a ring size");
+        let about = Introduction { kind: Kind::Bus, trust: Trust::SameUser, barrier: true, cpu: None, clock: 0 };
+        let mut bytes = Message::Offer(Offer { about, client_ring: ring, server_ring: ring, segment: 0 }).encode();
+        bytes[PREFIX + 40..PREFIX + 48].copy_from_slice(&300_u64.to_le_bytes());
+        assert_eq!(decode(&bytes), Err(Violation::Geometry));
+    }
+
+    #[test]
+    fn a_long_refusal_is_cut_to_what_a_message_holds() {
+        let bytes = Message::Refusal { why: Refusal::Busy, text: "x".repeat(1000) }.encode();
+        assert_eq!(bytes.len(), PREFIX + BODY_MAX);
+        assert!(decode(&bytes).is_ok());
+    }
+}

@@ -1,0 +1,465 @@
+//! One side of a session: its ring to write, the peer's to read, and the one place in which it waits.
+//!
+//! Everything above works on a [`Side`]: it publishes and takes frames, and it waits, for frames or for room, with a
+//! deadline, until the peer is gone. What differs between the product and the models is behind [`Channel`]: how to ring, how to
+//! sleep, what came over the socket, and the barrier. So the models run the waiting that ships.
+
+use crate::deadline::Deadline;
+use crate::error::{Cause, Violation};
+use crate::layout::CLOSE;
+use crate::observe::{State, Stats};
+use crate::park::{Parking, Reasons};
+use crate::ring::{Reader, Writer};
+use crate::span::{ReadSpan, WriteSpan};
+use crate::sync::Ordering::{Acquire, Release};
+use crate::sync::{full_fence, spin_hint};
+use crate::wait::{Budget, PULSE, Pulse, Wait, now};
+use std::cell::Cell;
+use std::time::{Duration, Instant};
+
+/// What a side needs of the connection beside the memory.
+pub(crate) trait Channel {
+    /// Wakes the peer. A bell that is already ringing is not an error, and neither is a peer that is gone: the next look
+    /// tells that.
+    fn ring(&self);
+
+    /// Sleeps until something is to be heard or `time` has passed (`None`: no limit). Whether there is something to hear.
+    fn sleep(&mut self, time: Option<Duration>) -> Result<bool, Cause>;
+
+    /// Reads everything that has come, without waiting.
+    fn hear(&mut self) -> Heard;
+
+    /// A full fence on every running thread of the peer; false if it cannot be had.
+    fn barrier(&self) -> bool;
+
+    /// Whether this object still belongs to this process.
+    fn is_ours(&self) -> bool;
+}
+
+/// What came over the connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Heard {
+    pub(crate) bells: u64,
+    /// The peer's end is shut: goodbye or death, which its close word tells apart.
+    pub(crate) hung_up: bool,
+    pub(crate) violation: Option<Violation>,
+}
+
+/// What a wait is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// A frame to take.
+    Data,
+    /// Room for a frame that ends at this position.
+    Room(u64),
+    /// That the peer has read up to this position.
+    Read(u64),
+}
+
+impl Want {
+    fn reasons(self) -> Reasons {
+        match self {
+            Self::Data => Reasons::DATA,
+            Self::Room(_) | Self::Read(_) => Reasons::ROOM,
+        }
+    }
+}
+
+/// How a call that may have to wait is to behave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Answer `Empty` or `Full` at once.
+    None,
+    /// Wait, at most until then.
+    Until(Deadline),
+}
+
+/// How often a spin looks between two looks at the clock: about a fifth of a microsecond. A model looks once, because each
+/// look multiplies the runs that it has to go through.
+const LOOKS: u32 = if cfg!(loom) { 1 } else { 128 };
+
+/// How long a spinning writer waits before it asks for a credit out of turn: about what a reader takes for an eighth of a
+/// default ring, so that a reader that is at work is not asked at all.
+const STARVE_AFTER: Duration = Duration::from_micros(50);
+
+/// The longest sleep that nothing protects. It bounds what a wake-up lost in a store buffer can cost.
+const NAP: Duration = Duration::from_millis(1);
+
+/// One side of a session.
+#[derive(Debug)]
+pub(crate) struct Side<C> {
+    pub(crate) writer: Writer,
+    pub(crate) reader: Reader,
+    pub(crate) stats: Stats,
+    header: WriteSpan,
+    peer: ReadSpan,
+    parking: Parking,
+    channel: C,
+    strategy: Wait,
+    budget: Budget,
+    pulse: Pulse,
+    /// Why the session is over, once it is.
+    over: Option<Cause>,
+    /// The peer fences after its stores, so a sleep here needs a fence and no nap.
+    peer_fences: bool,
+    /// A foreign event loop watches the descriptor.
+    watched: Cell<bool>,
+    one_cpu: bool,
+    inline_limit: usize,
+}
+
+/// What the handshake settled, and what the user chose.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub(crate) strategy: Wait,
+    pub(crate) we_fence: bool,
+    pub(crate) peer_fences: bool,
+    /// Both sides run on the same single processor.
+    pub(crate) one_cpu: bool,
+    /// The longest payload that this end puts into its ring, in bytes.
+    pub(crate) inline_limit: usize,
+}
+
+impl<C: Channel> Side<C> {
+    pub(crate) fn new(
+        header: WriteSpan,
+        peer: ReadSpan,
+        writer: Writer,
+        reader: Reader,
+        channel: C,
+        terms: Terms,
+    ) -> Self {
+        Self {
+            writer,
+            reader,
+            stats: Stats::default(),
+            parking: Parking::new(header.clone(), peer.clone(), terms.we_fence),
+            header,
+            peer,
+            channel,
+            strategy: terms.strategy,
+            budget: Budget::new(terms.one_cpu),
+            pulse: Pulse::new(),
+            over: None,
+            peer_fences: terms.peer_fences,
+            watched: Cell::new(false),
+            one_cpu: terms.one_cpu,
+            inline_limit: terms.inline_limit,
+        }
+    }
+
+    pub(crate) fn channel(&self) -> &C {
+        &self.channel
+    }
+
+    /// The state as last seen; a look at the socket may find that the peer is gone.
+    pub(crate) fn state(&mut self) -> State {
+        if self.over.is_none() && self.channel.is_ours() {
+            self.attend();
+        }
+        match self.over {
+            None => State::Open,
+            Some(Cause::Closed) => State::Closed,
+            Some(Cause::PeerDied) => State::PeerDied,
+            Some(_) => State::Corrupt,
+        }
+    }
+
+    /// Whether this end may be used at all: the first thing that every call asks.
+    #[inline]
+    pub(crate) fn check_ours(&self) -> Result<(), Cause> {
+        if self.channel.is_ours() { Ok(()) } else { Err(Cause::Forked) }
+    }
+
+    /// As [`check_ours`](Self::check_ours), for calls that send: there is no use in sending to a peer that is gone.
+    #[inline]
+    pub(crate) fn check_open(&self) -> Result<(), Cause> {
+        self.check_ours()?;
+        match self.over {
+            None => Ok(()),
+            Some(cause) => Err(cause),
+        }
+    }
+
+    /// As [`check_ours`](Self::check_ours), for calls that receive: a peer that is gone may have left something, one that
+    /// broke the protocol has not.
+    #[inline]
+    pub(crate) fn check_readable(&self) -> Result<(), Cause> {
+        self.check_ours()?;
+        match self.over {
+            Some(cause @ Cause::Corrupt(_)) => Err(cause),
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.is_some()
+    }
+
+    /// The longest payload that this end puts into the ring.
+    #[inline]
+    pub(crate) fn inline_limit(&self) -> usize {
+        self.inline_limit
+    }
+
+    /// Ends the session because the peer broke the protocol.
+    #[cold]
+    pub(crate) fn corrupt(&mut self, violation: Violation) -> Cause {
+        let cause = Cause::Corrupt(violation);
+        self.over = Some(cause);
+        cause
+    }
+
+    /// After a store that can end the peer's sleep for `reason`: ring if it sleeps.
+    #[inline]
+    pub(crate) fn stored(&mut self, reason: Reasons) -> Result<(), Cause> {
+        match self.parking.must_ring(reason) {
+            Ok(false) => Ok(()),
+            Ok(true) => {
+                self.ring();
+                Ok(())
+            }
+            Err(violation) => Err(self.corrupt(violation)),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn ring(&mut self) {
+        self.stats.bells_rung += 1;
+        self.channel.ring();
+    }
+
+    /// Tells the peer how far we have read, if that is news.
+    pub(crate) fn give_credit(&mut self) -> Result<(), Cause> {
+        if self.reader.give_credit() { self.stored(Reasons::ROOM) } else { Ok(()) }
+    }
+
+    /// Counts a call that came back without waiting, and looks at the socket about every millisecond of such calls.
+    #[inline]
+    pub(crate) fn beat(&mut self) {
+        if self.pulse.beat() {
+            self.attend();
+        }
+    }
+
+    /// Looks at the socket, and learns whether the peer is gone.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn attend(&mut self) {
+        self.pulse.looked();
+        let heard = self.channel.hear();
+        self.stats.bells_heard += heard.bells;
+        let violation = if self.stats.bells_heard > self.parking.epochs() {
+            Some(Violation::Bells)
+        } else {
+            heard.violation
+        };
+        if let Some(violation) = violation {
+            self.corrupt(violation);
+        } else if heard.hung_up && self.over.is_none() {
+            // SYNC close: acquire, so that what was committed before the goodbye is seen after it.
+            let closed = self.peer.load_u64(CLOSE, Acquire) != 0;
+            self.over = Some(if closed { Cause::Closed } else { Cause::PeerDied });
+        }
+    }
+
+    /// Why the session is over, once nothing is left to take from it.
+    ///
+    /// The close word says where the stream ends; a peer that said goodbye must have committed all of it.
+    pub(crate) fn end_of_stream(&mut self) -> Cause {
+        let over = self.over.unwrap_or(Cause::PeerDied);
+        if over == Cause::Closed && self.peer.load_u64(CLOSE, Acquire) != self.reader.head() | 1 {
+            return self.corrupt(Violation::CloseWord);
+        }
+        over
+    }
+
+    /// Stores the goodbye. The caller shuts the socket down after this.
+    pub(crate) fn say_goodbye(&self) {
+        // SYNC close: release, after the last commit.
+        self.header.store_u64(CLOSE, self.writer.tail() | 1, Release);
+    }
+
+    /// Whether what is wanted is there. A violation counts as there: the caller's next step finds and reports it.
+    #[inline]
+    fn is_there(&mut self, want: Want) -> bool {
+        match want {
+            Want::Data => self.reader.has_data(),
+            Want::Room(end) => self.writer.has_room(end).unwrap_or(true),
+            Want::Read(position) => {
+                self.writer.has_room(u64::MAX).is_err() || self.writer.seen_read() >= position
+            }
+        }
+    }
+
+    /// Waits until `want` is there, the deadline passes, a signal comes, or the peer is gone and `want` will never come.
+    #[inline]
+    pub(crate) fn wait(&mut self, want: Want, deadline: Deadline) -> Result<(), Cause> {
+        // A few looks before anything is set up: in lively traffic the message is about to arrive.
+        if self.strategy != Wait::Park && !self.one_cpu {
+            for _ in 0..LOOKS {
+                if self.is_there(want) {
+                    self.budget.paid();
+                    return Ok(());
+                }
+            }
+        }
+        self.wait_long(want, deadline)
+    }
+
+    #[inline(never)]
+    fn wait_long(&mut self, want: Want, deadline: Deadline) -> Result<(), Cause> {
+        self.give_credit()?;
+        if self.over.is_some() {
+            return self.look_for_the_peer(want);
+        }
+        let start = now();
+        let spin = match self.strategy {
+            Wait::Park => Duration::ZERO,
+            Wait::Adaptive => self.budget.get(),
+            Wait::Spin => Duration::MAX,
+        };
+        if !spin.is_zero() {
+            if self.spin(want, deadline, start, spin)? {
+                self.budget.paid();
+                return Ok(());
+            }
+            self.budget.wasted();
+        }
+        self.park(want, deadline)?;
+        self.budget.slept(now() - start);
+        Ok(())
+    }
+
+    /// Looks without sleeping for at most `time`. Whether what was wanted came.
+    fn spin(&mut self, want: Want, deadline: Deadline, start: Instant, time: Duration) -> Result<bool, Cause> {
+        let mut last_look = start;
+        loop {
+            for _ in 0..LOOKS {
+                if self.is_there(want) {
+                    return Ok(true);
+                }
+            }
+            if self.one_cpu {
+                std::thread::yield_now();
+            }
+            spin_hint();
+            let now = now();
+            if now - last_look >= PULSE {
+                last_look = now;
+                self.look_for_the_peer(want)?;
+            }
+            if deadline.has_passed() {
+                return if self.is_there(want) { Ok(true) } else { Err(Cause::Timeout) };
+            }
+            if now - start >= time {
+                return Ok(false);
+            }
+            if want != Want::Data && now - start >= STARVE_AFTER {
+                self.writer.starve();
+            }
+        }
+    }
+
+    /// Looks at the socket; an error if the peer is gone and left nothing of what is wanted.
+    fn look_for_the_peer(&mut self, want: Want) -> Result<(), Cause> {
+        self.attend();
+        let over = self.over;
+        match over {
+            Some(cause) if !self.is_there(want) => Err(cause),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sleeps until what is wanted is there. Each turn of the loop is one epoch.
+    fn park(&mut self, want: Want, deadline: Deadline) -> Result<(), Cause> {
+        self.stats.parks += 1;
+        loop {
+            // What is left of the ring goes back first: the peer may be waiting for just that.
+            self.give_credit()?;
+            if want != Want::Data {
+                self.writer.starve();
+            }
+            self.parking.begin(want.reasons());
+            if self.peer_fences {
+                full_fence();
+            }
+            let slept = self.sleep_out_epoch(want, deadline);
+            self.parking.end();
+            match slept {
+                Ok(Woken::There) => return Ok(()),
+                Ok(Woken::Heard) => self.look_for_the_peer(want)?,
+                Err(cause) => return Err(cause),
+            }
+            if self.is_there(want) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sleeps within one open epoch: first a nap, then, behind a barrier, for as long as it takes.
+    fn sleep_out_epoch(&mut self, want: Want, deadline: Deadline) -> Result<Woken, Cause> {
+        let mut naps = !self.peer_fences;
+        loop {
+            if self.is_there(want) {
+                return Ok(Woken::There);
+            }
+            if let Some(cause) = self.over {
+                return Err(cause);
+            }
+            let left = deadline.remaining();
+            if left == Some(Duration::ZERO) {
+                return Err(Cause::Timeout);
+            }
+            let time = if naps { Some(left.map_or(NAP, |left| left.min(NAP))) } else { left };
+            if self.channel.sleep(time)? {
+                return Ok(Woken::Heard);
+            }
+            if naps {
+                self.stats.naps += 1;
+                // From here on a store that the peer made before it saw our epoch is visible to us, or it sees our epoch.
+                naps = !self.channel.barrier();
+            }
+        }
+    }
+
+    /// From now on a foreign event loop watches the descriptor, which cannot nap and look again.
+    pub(crate) fn watch(&self) {
+        if self.watched.replace(true) {
+            return;
+        }
+        self.parking.ask_for_fences();
+        // A peer that had already loaded the old mode has, after this, also made the store before it visible. Where the
+        // barrier cannot be had, a nap does the same: no store stays in a store buffer that long.
+        if !self.channel.barrier() {
+            std::thread::sleep(NAP);
+        }
+    }
+
+    /// Before `Empty` or `Full` is answered: makes sure that the peer will ring when that changes, if somebody watches.
+    /// Whether what was wanted has come meanwhile.
+    pub(crate) fn arm(&mut self, want: Want) -> bool {
+        if !self.watched.get() {
+            return false;
+        }
+        let heard_before = self.stats.bells_heard;
+        self.attend();
+        if self.stats.bells_heard > heard_before {
+            self.parking.end();
+        }
+        if !self.parking.is_open_for(want.reasons()) {
+            self.parking.begin(want.reasons());
+        }
+        full_fence();
+        self.is_there(want)
+    }
+}
+
+/// How a sleep ended, when it did not fail.
+enum Woken {
+    /// What was wanted is there.
+    There,
+    /// Something came over the socket.
+    Heard,
+}

@@ -1,0 +1,176 @@
+//! How much memory is left for us: what the machine has, and what every control group above us still allows.
+//!
+//! Reserving more than this does not fail, it gets somebody killed; so whoever reserves asks here first. A number that
+//! cannot be read is no limit: without `/proc` nothing is refused. Page cache of files counts as free, because the
+//! kernel gives it back before it kills; swap does not count.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The smallest of the machine's `MemAvailable` and what each control group above us, of either version, still allows.
+pub(crate) fn available_memory() -> u64 {
+    let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| field(&text, "MemAvailable:"));
+    let machine = machine.map_or(u64::MAX, |kib| kib.saturating_mul(1024));
+    let (Ok(groups), Ok(mounts)) =
+        (fs::read_to_string("/proc/self/cgroup"), fs::read_to_string("/proc/self/mountinfo"))
+    else {
+        return machine;
+    };
+    hierarchies(&groups, &mounts).iter().map(Hierarchy::left).fold(machine, u64::min)
+}
+
+/// The names that one version of control groups gives to what we read.
+#[derive(Debug, PartialEq)]
+struct Files {
+    /// What may be used: reaching the first kills, reaching the second stalls.
+    limits: &'static [&'static str],
+    used: &'static str,
+    /// Page cache of files, in `memory.stat`.
+    cache: [&'static str; 2],
+}
+
+const VERSION_1: Files = Files {
+    limits: &["memory.limit_in_bytes"],
+    used: "memory.usage_in_bytes",
+    cache: ["total_inactive_file", "total_active_file"],
+};
+
+const VERSION_2: Files =
+    Files { limits: &["memory.max", "memory.high"], used: "memory.current", cache: ["inactive_file", "active_file"] };
+
+/// A mounted tree of control groups that limit memory, and our place in it.
+#[derive(Debug, PartialEq)]
+struct Hierarchy {
+    files: &'static Files,
+    /// Where the tree is mounted.
+    top: PathBuf,
+    /// Our own group: `top` or below it.
+    ours: PathBuf,
+}
+
+impl Hierarchy {
+    /// What is left in the tightest of the groups from ours up to the top.
+    fn left(&self) -> u64 {
+        let above = self.ours.ancestors().take_while(|group| group.starts_with(&self.top));
+        above.map(|group| left_in(group, self.files)).min().unwrap_or(u64::MAX)
+    }
+}
+
+/// What one group still allows. The top group of version 2 has none of the files, and no limit.
+fn left_in(group: &Path, files: &Files) -> u64 {
+    // "max" is no number, and no limit.
+    let number = |name| fs::read_to_string(group.join(name)).ok()?.trim().parse::<u64>().ok();
+    let Some(limit) = files.limits.iter().filter_map(|name| number(*name)).min() else { return u64::MAX };
+    let used = number(files.used).unwrap_or(0);
+    let stat = fs::read_to_string(group.join("memory.stat")).unwrap_or_default();
+    let cache: u64 = files.cache.iter().filter_map(|name| field(&stat, name)).sum();
+    limit.saturating_sub(used.saturating_sub(cache))
+}
+
+/// The trees that `mounts` (as `/proc/self/mountinfo`) has for the groups that `groups` (as `/proc/self/cgroup`) names.
+fn hierarchies(groups: &str, mounts: &str) -> Vec<Hierarchy> {
+    let mut found = Vec::new();
+    for mount in mounts.lines() {
+        let Some((kind, root, top, options)) = mounted_tree(mount) else { continue };
+        let files = match kind {
+            "cgroup2" => &VERSION_2,
+            "cgroup" if options.split(',').any(|option| option == "memory") => &VERSION_1,
+            _ => continue,
+        };
+        let Some(path) = groups.lines().find_map(|line| our_path(line, files)) else { continue };
+        // A mount may show only a part of the tree, from `root` down. A path that is not below it is shown as the top.
+        let below = Path::new(path).strip_prefix(root).unwrap_or(Path::new(""));
+        let top = PathBuf::from(top);
+        found.push(Hierarchy { files, ours: top.join(below), top });
+    }
+    found
+}
+
+/// Kind, root, mount point and options of a line of mountinfo, which is laid out in proc_pid_mountinfo(5).
+fn mounted_tree(line: &str) -> Option<(&str, &str, &str, &str)> {
+    let (before, after) = line.split_once(" - ")?;
+    let mut before = before.split(' ').skip(3);
+    let (root, top) = (before.next()?, before.next()?);
+    let mut after = after.split(' ');
+    let kind = after.next()?;
+    Some((kind, root, top, after.nth(1)?))
+}
+
+/// Our path, if a line `id:controllers:path` of `/proc/self/cgroup` is for the tree that has these files.
+fn our_path<'a>(line: &'a str, files: &Files) -> Option<&'a str> {
+    let mut parts = line.splitn(3, ':').skip(1);
+    let (controllers, path) = (parts.next()?, parts.next()?);
+    let fits = if *files == VERSION_2 {
+        controllers.is_empty()
+    } else {
+        controllers.split(',').any(|controller| controller == "memory")
+    };
+    fits.then_some(path)
+}
+
+/// The number behind `name` in a text of lines `name number ...`.
+fn field(text: &str, name: &str) -> Option<u64> {
+    text.lines().find_map(|line| {
+        let mut words = line.split_ascii_whitespace();
+        if words.next()? == name { words.next()?.parse().ok() } else { None }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::name::tests::Scratch;
+
+    const MOUNTS: &str = "\
+30 25 0:26 / /sys/fs/cgroup/unified rw,nosuid shared:9 - cgroup2 cgroup2 rw
+31 25 0:27 /docker/abc /sys/fs/cgroup/memory rw,nosuid shared:10 - cgroup cgroup rw,memory
+32 25 0:28 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu
+33 25 0:29 / /dev/shm rw - tmpfs tmpfs rw";
+
+    #[test]
+    fn both_versions_are_found_where_they_are_mounted() {
+        let found = hierarchies("4:cpu:/x\n3:memory,hugetlb:/docker/abc/inner\n0::/user.slice/a", MOUNTS);
+        let second = Path::new("/sys/fs/cgroup/unified");
+        let first = Path::new("/sys/fs/cgroup/memory");
+        let expected = [
+            Hierarchy { files: &VERSION_2, top: second.into(), ours: second.join("user.slice/a") },
+            Hierarchy { files: &VERSION_1, top: first.into(), ours: first.join("inner") },
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_group_outside_the_mount_is_read_at_its_top() {
+        let found = hierarchies("3:memory:/elsewhere", MOUNTS);
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].ours, found[0].top);
+    }
+
+    #[test]
+    fn the_tightest_group_above_us_decides_and_page_cache_is_free() {
+        let scratch = Scratch::new();
+        let (top, middle) = (scratch.path().to_path_buf(), scratch.path().join("middle"));
+        let ours = middle.join("ours");
+        fs::create_dir_all(&ours).expect("directories");
+        let write = |dir: &Path, name: &str, text: &str| fs::write(dir.join(name), text).expect("write");
+        write(&ours, "memory.max", "max\n");
+        write(&ours, "memory.current", "100\n");
+        let tree = Hierarchy { files: &VERSION_2, top, ours };
+        assert_eq!(tree.left(), u64::MAX, "no group has a limit");
+        write(&middle, "memory.max", "5000\n");
+        write(&middle, "memory.current", "3000\n");
+        assert_eq!(tree.left(), 2000);
+        write(&middle, "memory.stat", "anon 7\ninactive_file 500\nactive_file 250\n");
+        assert_eq!(tree.left(), 2750);
+        write(&middle, "memory.high", "4000\n");
+        assert_eq!(tree.left(), 1750);
+        write(&middle, "memory.current", "9000\n");
+        assert_eq!(tree.left(), 0, "over its limit");
+    }
+
+    #[test]
+    fn this_machine_has_memory_left() {
+        let left = available_memory();
+        assert!(left > 0 && left < u64::MAX, "{left}");
+    }
+}

@@ -1,0 +1,369 @@
+//! Unix stream sockets: one descriptor that carries the handshake, bells, descriptors, close and death.
+//!
+//! Every socket is close-on-exec and non-blocking, and every call also says `MSG_DONTWAIT`: a peer that shares the
+//! description cannot make us wait. Every descriptor that arrives is registered ([`Fd`]) in the same breath as the call
+//! that received it, so a fork cannot copy it unseen and no path of a caller can lose it.
+//!
+//! Control messages are read by hand: a peer in another pid namespace has the pid 0, which the wrapper's types exclude.
+
+use std::ffi::OsStr;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+
+use rustix::cmsg_space;
+use rustix::net::{
+    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix, SocketFlags,
+    SocketType,
+};
+
+use crate::sys::fork::{self, Fd};
+
+/// The most descriptors that one message of ours carries; a message with more is told as truncated.
+pub(crate) const MOST_FDS: usize = 4;
+
+/// The longest file name of a socket. `sun_path` has 108 bytes (unix(7)), and every address of ours is
+/// `/proc/self/fd/<number>/<file>`, whose first part takes 14 bytes and whose number and separator at most 11.
+pub(crate) const LONGEST_FILE_NAME: usize = 108 - "/proc/self/fd/".len() - 11;
+
+/// Connections that wait to be accepted before connecting says `EAGAIN`. The kernel lowers it to its own limit.
+const BACKLOG: i32 = 1024;
+
+const NON_BLOCKING: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
+
+/// Who is at the other end, as the kernel tells it. The pid is for people; nothing acts on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Credentials {
+    pub(crate) pid: u32,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
+impl From<libc::ucred> for Credentials {
+    fn from(told: libc::ucred) -> Self {
+        Self { pid: told.pid.unsigned_abs(), uid: told.uid, gid: told.gid }
+    }
+}
+
+/// What one `recvmsg` gave.
+#[derive(Debug)]
+pub(crate) struct Received {
+    /// How many bytes came; zero is the end of the stream.
+    pub(crate) bytes: usize,
+    /// The descriptors that came along, at most [`MOST_FDS`].
+    pub(crate) fds: Vec<Fd>,
+    /// Who sent it, if that was asked for and came along.
+    pub(crate) credentials: Option<Credentials>,
+    /// More descriptors were sent than a message of ours has, or the process could take. The surplus is closed.
+    pub(crate) truncated: bool,
+}
+
+/// A new socket bound to `file` in `dir`; nobody can connect yet.
+pub(crate) fn bind(dir: BorrowedFd<'_>, file: &OsStr) -> io::Result<Fd> {
+    let socket = stream()?;
+    rustix::net::bind(&socket, &address(dir, file)?)?;
+    Ok(socket)
+}
+
+/// Lets others connect to a bound socket.
+pub(crate) fn listen(socket: &Fd) -> io::Result<()> {
+    Ok(rustix::net::listen(socket, BACKLOG)?)
+}
+
+/// A socket connected to `file` in `dir`. Does not wait: a listener whose queue is full is
+/// [`io::ErrorKind::WouldBlock`].
+pub(crate) fn connect(dir: BorrowedFd<'_>, file: &OsStr) -> io::Result<Fd> {
+    let socket = stream()?;
+    rustix::net::connect(&socket, &address(dir, file)?)?;
+    Ok(socket)
+}
+
+/// The next connection; [`io::ErrorKind::WouldBlock`] when none waits.
+pub(crate) fn accept(listener: &Fd) -> io::Result<Fd> {
+    Fd::make(|| Ok(rustix::net::accept_with(listener, NON_BLOCKING)?))
+}
+
+/// A socket that is connected to nothing.
+pub(crate) fn unconnected() -> io::Result<Fd> {
+    stream()
+}
+
+/// Two sockets connected to each other.
+#[cfg(test)]
+pub(crate) fn pair() -> io::Result<(Fd, Fd)> {
+    fork::make_many(|registry| {
+        let (one, other) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, NON_BLOCKING, None)?;
+        Ok((registry.adopt(one), registry.adopt(other)))
+    })
+}
+
+/// Who made the socket at the other end: whoever called `connect`, or `listen`.
+pub(crate) fn peer_credentials(socket: BorrowedFd<'_>) -> io::Result<Credentials> {
+    let mut told = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
+    let mut len = size_of::<libc::ucred>() as libc::socklen_t;
+    let (level, option) = (libc::SOL_SOCKET, libc::SO_PEERCRED);
+    // SAFETY: `told` has room for `len` bytes and any bytes are a valid `ucred`; both outlive the call.
+    let failed = unsafe { libc::getsockopt(socket.as_raw_fd(), level, option, (&raw mut told).cast(), &raw mut len) };
+    if failed != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(told.into())
+}
+
+/// Asks the kernel to add the sender's credentials to what arrives from now on.
+pub(crate) fn enable_passcred(socket: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(rustix::net::sockopt::set_socket_passcred(socket, true)?)
+}
+
+/// Sends `bytes`, with `fds` and on wish this process's credentials, by one `sendmsg`. Gives how many bytes went out;
+/// the descriptors went with the first of them. A full buffer is [`io::ErrorKind::WouldBlock`].
+pub(crate) fn send(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    fds: &[BorrowedFd<'_>],
+    with_credentials: bool,
+) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST_FDS), ScmCredentials(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !fds.is_empty() && (fds.len() > MOST_FDS || !control.push(SendAncillaryMessage::ScmRights(fds))) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    if with_credentials {
+        let ours = rustix::net::UCred {
+            pid: rustix::process::getpid(),
+            uid: rustix::process::geteuid(),
+            gid: rustix::process::getegid(),
+        };
+        let pushed = control.push(SendAncillaryMessage::ScmCredentials(ours));
+        debug_assert!(pushed, "the space was measured for both");
+    }
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    Ok(rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, flags)?)
+}
+
+/// Takes what waits, by one `recvmsg` that does not wait: [`io::ErrorKind::WouldBlock`] when nothing does.
+pub(crate) fn receive(socket: BorrowedFd<'_>, buf: &mut [u8], want_credentials: bool) -> io::Result<Received> {
+    receive_message(socket, buf, want_credentials, 0)
+}
+
+/// The same, but leaves everything where it is; the descriptors given are copies.
+pub(crate) fn peek(socket: BorrowedFd<'_>, buf: &mut [u8], want_credentials: bool) -> io::Result<Received> {
+    receive_message(socket, buf, want_credentials, libc::MSG_PEEK)
+}
+
+/// Rings the peer's bell: one zero byte. A full buffer is success, because then it already rings.
+pub(crate) fn ring(socket: BorrowedFd<'_>) -> io::Result<()> {
+    match rustix::net::send(socket, &[0], SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+        Ok(_) | Err(rustix::io::Errno::AGAIN) => Ok(()),
+        Err(refused) => Err(refused.into()),
+    }
+}
+
+/// Hangs up, in both directions. A peer that was faster has done the same, so there is nothing to report.
+pub(crate) fn shutdown(socket: BorrowedFd<'_>) {
+    let _ = rustix::net::shutdown(socket, Shutdown::Both);
+}
+
+fn stream() -> io::Result<Fd> {
+    Fd::make(|| Ok(rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, NON_BLOCKING, None)?))
+}
+
+/// The address of `file` in `dir`, however long the path of `dir` is.
+fn address(dir: BorrowedFd<'_>, file: &OsStr) -> io::Result<SocketAddrUnix> {
+    let mut path = format!("/proc/self/fd/{}/", dir.as_raw_fd()).into_bytes();
+    path.extend_from_slice(file.as_bytes());
+    Ok(SocketAddrUnix::new(path)?)
+}
+
+/// Room for the control messages of one `recvmsg`, aligned as their headers must be.
+#[repr(C, align(8))]
+struct Control([u8; CONTROL]);
+
+/// The space of one message with [`MOST_FDS`] descriptors and one with credentials.
+const CONTROL: usize = {
+    // SAFETY: only computes a number.
+    let fds = unsafe { libc::CMSG_SPACE((MOST_FDS * size_of::<RawFd>()) as u32) };
+    // SAFETY: only computes a number.
+    let credentials = unsafe { libc::CMSG_SPACE(size_of::<libc::ucred>() as u32) };
+    (fds + credentials) as usize
+};
+const _: () = assert!(align_of::<Control>() >= align_of::<libc::cmsghdr>());
+
+/// One `recvmsg` with `flags`, under the fork lock from the call until every descriptor is registered.
+fn receive_message(
+    socket: BorrowedFd<'_>,
+    buf: &mut [u8],
+    want_credentials: bool,
+    flags: libc::c_int,
+) -> io::Result<Received> {
+    fork::make_many(|registry| {
+        let mut control = Control([0; CONTROL]);
+        let mut piece = libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() };
+        // SAFETY: a message header is plain numbers and pointers, for which zero is a valid value.
+        let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+        header.msg_iov = &raw mut piece;
+        header.msg_iovlen = 1;
+        header.msg_control = control.0.as_mut_ptr().cast();
+        header.msg_controllen = CONTROL as _;
+        let flags = flags | libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+        // SAFETY: the header names `buf` and `control` with their true lengths, and both outlive the call.
+        let bytes = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) };
+        let bytes = usize::try_from(bytes).map_err(|_| io::Error::last_os_error())?;
+        let truncated = header.msg_flags & libc::MSG_CTRUNC != 0;
+        let mut received = Received { bytes, fds: Vec::new(), credentials: None, truncated };
+        let written: usize = header.msg_controllen as _;
+        read_control(&control.0[..written], registry, &mut received);
+        if !want_credentials {
+            received.credentials = None;
+        }
+        Ok(received)
+    })
+}
+
+/// Walks the control messages that the kernel wrote.
+fn read_control(mut control: &[u8], registry: &mut fork::Registry, received: &mut Received) {
+    // SAFETY: only computes a number.
+    let header_len = unsafe { libc::CMSG_LEN(0) } as usize;
+    while control.len() >= header_len {
+        // SAFETY: there are at least the bytes of a header, and any bytes are a valid one.
+        let header = unsafe { control.as_ptr().cast::<libc::cmsghdr>().read_unaligned() };
+        // The kernel wrote the lengths; clamping costs nothing and keeps the walk inside whatever they say.
+        let len: usize = header.cmsg_len as _;
+        let len = len.clamp(header_len, control.len());
+        let payload = &control[header_len..len];
+        match (header.cmsg_level, header.cmsg_type) {
+            (libc::SOL_SOCKET, libc::SCM_RIGHTS) => take_fds(payload, registry, received),
+            (libc::SOL_SOCKET, libc::SCM_CREDENTIALS) if payload.len() >= size_of::<libc::ucred>() => {
+                // SAFETY: there are enough bytes, and any bytes are a valid `ucred`.
+                let told = unsafe { payload.as_ptr().cast::<libc::ucred>().read_unaligned() };
+                received.credentials = Some(told.into());
+            }
+            _ => {}
+        }
+        control = &control[len.next_multiple_of(align_of::<libc::cmsghdr>()).min(control.len())..];
+    }
+}
+
+/// Registers the descriptors of one control message; beyond [`MOST_FDS`] they are closed on the spot.
+fn take_fds(payload: &[u8], registry: &mut fork::Registry, received: &mut Received) {
+    for number in payload.chunks_exact(size_of::<RawFd>()) {
+        let number = RawFd::from_ne_bytes(number.try_into().expect("a chunk has the length that was asked for"));
+        // SAFETY: the kernel has just made this descriptor for us, and nobody else knows its number.
+        let fd = unsafe { OwnedFd::from_raw_fd(number) };
+        if received.fds.len() < MOST_FDS {
+            received.fds.push(registry.adopt(fd));
+        } else {
+            received.truncated = true;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+    use crate::sys::poll_readable;
+
+    fn null() -> OwnedFd {
+        std::fs::File::open("/dev/null").expect("/dev/null").into()
+    }
+
+    fn flags_of(fd: &Fd) -> (bool, bool) {
+        let close_on_exec = rustix::io::fcntl_getfd(fd).expect("fcntl").contains(rustix::io::FdFlags::CLOEXEC);
+        let non_blocking = rustix::fs::fcntl_getfl(fd).expect("fcntl").contains(rustix::fs::OFlags::NONBLOCK);
+        (close_on_exec, non_blocking)
+    }
+
+    /// A socket listening in a directory of its own, and what connects to it needs.
+    fn listener() -> (crate::session::name::tests::Scratch, Fd, Fd) {
+        let scratch = crate::session::name::tests::Scratch::new();
+        let dir = Fd::make(|| Ok(std::fs::File::open(scratch.path())?.into())).expect("the directory opens");
+        let socket = bind(dir.as_fd(), OsStr::new("x.sock")).expect("bind");
+        listen(&socket).expect("listen");
+        (scratch, dir, socket)
+    }
+
+    #[test]
+    fn every_socket_is_close_on_exec_and_non_blocking() {
+        let (_scratch, dir, listener) = listener();
+        let client = connect(dir.as_fd(), OsStr::new("x.sock")).expect("connect");
+        let server = accept(&listener).expect("accept");
+        for socket in [&listener, &client, &server] {
+            assert_eq!(flags_of(socket), (true, true));
+        }
+        assert_eq!(accept(&listener).expect_err("no other connection").kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn credentials_are_those_of_this_process() {
+        let (one, other) = pair().expect("pair");
+        let ours = Credentials {
+            pid: std::process::id(),
+            uid: rustix::process::geteuid().as_raw(),
+            gid: rustix::process::getegid().as_raw(),
+        };
+        assert_eq!(peer_credentials(one.as_fd()).expect("peer"), ours);
+        enable_passcred(one.as_fd()).expect("passcred");
+        assert_eq!(send(other.as_fd(), b"hello", &[], true).expect("send"), 5);
+        let mut buf = [0; 8];
+        let peeked = peek(one.as_fd(), &mut buf, true).expect("peek");
+        assert_eq!((peeked.bytes, peeked.credentials), (5, Some(ours)));
+        let received = receive(one.as_fd(), &mut buf, true).expect("receive");
+        assert_eq!((&buf[..received.bytes], received.credentials), (&b"hello"[..], Some(ours)));
+        assert_eq!(receive(one.as_fd(), &mut buf, true).expect_err("nothing left").kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn descriptors_arrive_close_on_exec_with_their_bytes_and_peeking_copies_them() {
+        let (one, other) = pair().expect("pair");
+        let nulls: Vec<_> = (0..MOST_FDS).map(|_| null()).collect();
+        let lent: Vec<_> = nulls.iter().map(AsFd::as_fd).collect();
+        send(other.as_fd(), b"x", &lent, false).expect("send");
+        let mut byte = [0];
+        let peeked = peek(one.as_fd(), &mut byte, false).expect("peek");
+        let received = receive(one.as_fd(), &mut byte, false).expect("receive");
+        assert_eq!((peeked.fds.len(), received.fds.len()), (MOST_FDS, MOST_FDS));
+        assert!(!received.truncated && !peeked.truncated);
+        assert!(received.fds.iter().all(|fd| flags_of(fd).0));
+        assert!(receive(one.as_fd(), &mut byte, false).is_err(), "taken once");
+    }
+
+    #[test]
+    fn more_descriptors_than_a_message_has_are_closed_and_told() {
+        let (one, other) = pair().expect("pair");
+        let nulls: Vec<_> = (0..20).map(|_| null()).collect();
+        let lent: Vec<_> = nulls.iter().map(AsFd::as_fd).collect();
+        assert!(send(other.as_fd(), b"x", &lent, false).is_err(), "we never send so many");
+        let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(20))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        assert!(control.push(SendAncillaryMessage::ScmRights(&lent)));
+        rustix::net::sendmsg(&other, &[IoSlice::new(b"x")], &mut control, SendFlags::empty()).expect("send");
+        let received = receive(one.as_fd(), &mut [0], false).expect("receive");
+        assert!(received.truncated);
+        assert_eq!(received.fds.len(), MOST_FDS);
+    }
+
+    #[test]
+    fn a_bell_that_already_rings_is_no_error_and_a_dead_peer_is() {
+        let (one, other) = pair().expect("pair");
+        while send(one.as_fd(), &[1; 4096], &[], false).is_ok() {}
+        ring(one.as_fd()).expect("a full buffer already rings");
+        drop(other);
+        // A child that another test forked just now may have a copy of the other end; it is gone in a moment.
+        poll_readable(one.as_fd(), None).expect("the hang-up");
+        assert!(ring(one.as_fd()).is_err(), "nobody hears it");
+    }
+
+    #[test]
+    fn a_shutdown_ends_the_stream_behind_the_last_byte() {
+        let (one, other) = pair().expect("pair");
+        ring(one.as_fd()).expect("ring");
+        shutdown(one.as_fd());
+        let mut buf = [9; 4];
+        assert_eq!(receive(other.as_fd(), &mut buf, false).expect("the bell").bytes, 1);
+        assert_eq!(buf[0], 0);
+        assert_eq!(receive(other.as_fd(), &mut buf, false).expect("the end").bytes, 0);
+    }
+}
