@@ -202,7 +202,7 @@ impl Bus {
     /// Gives back what was taken, from a destructor.
     #[inline]
     fn release(&mut self) {
-        // Only a peer that broke the protocol makes this fail, and then the next call on the bus says so.
+        // This fails if the peer broke the protocol, which the next call says, and in a forked child, which owns nothing.
         let _ = self.side.release();
     }
 
@@ -485,17 +485,22 @@ impl Bus {
     ) -> Result<usize, Cause> {
         self.must(Role::Receives)?;
         at_least_one(limit)?;
-        self.side.await_frames(patience)?;
-        let mut handled = 0;
-        while handled < limit {
-            let Some(frame) = self.side.take_now()? else { break };
+        let mut next = self.side.take(patience)?;
+        for handled in 1.. {
             self.inbox.bytes.clear();
-            let at = self.inbox.admit(&self.side, frame);
-            handled += 1;
-            handler(Frame::new(frame, self.inbox.view(&self.side, frame, at)));
+            let at = self.inbox.admit(&self.side, next);
+            handler(Frame::new(next, self.inbox.view(&self.side, next, at)));
             self.side.release()?;
+            if handled == limit {
+                break;
+            }
+            // A violation behind good frames is for the next call: these were committed, and have been handled.
+            match self.side.take_now() {
+                Ok(Some(frame)) => next = frame,
+                _ => return Ok(handled),
+            }
         }
-        Ok(handled)
+        Ok(limit)
     }
 
     /// Takes up to `limit` frames that are there, waiting for the first. They can be looked at together, and are given back

@@ -23,16 +23,6 @@ impl<C: Channel> Side<C> {
         }
     }
 
-    /// Waits, if asked to, until there is something to take. What was taken before is released.
-    pub(crate) fn await_frames(&mut self, patience: Patience) -> Result<(), Cause> {
-        self.check_readable()?;
-        self.release()?;
-        while !self.reader.has_data() {
-            self.await_data(patience)?;
-        }
-        Ok(())
-    }
-
     /// Takes the next frame if it is there.
     #[inline]
     pub(crate) fn take_now(&mut self) -> Result<Option<Taken>, Cause> {
@@ -50,6 +40,7 @@ impl<C: Channel> Side<C> {
     /// Gives back the lines of everything taken.
     #[inline]
     pub(crate) fn release(&mut self) -> Result<(), Cause> {
+        self.check_ours()?;
         if self.reader.release() { self.give_credit() } else { Ok(()) }
     }
 

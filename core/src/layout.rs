@@ -79,7 +79,7 @@ pub(crate) const RING_MAX: u64 = 1 << 30;
 const _: () = {
     assert!(COUNTERS + SPACING <= RING);
     assert!(MODE + 8 <= PARKED + LINE as usize);
-    assert!(RING as u64 % LINE == 0 && RING % SPACING == 0);
+    assert!((RING as u64).is_multiple_of(LINE) && RING.is_multiple_of(SPACING));
     assert!(REST + 8 == HEADER);
     assert!(RING_MAX < 1 << 32);
 };

@@ -23,6 +23,9 @@ mod producer;
 mod side;
 mod wait;
 
+#[cfg(all(test, loom))]
+mod models;
+
 // Floor 3: two processes.
 #[cfg(not(loom))]
 mod options;

@@ -108,8 +108,8 @@ impl Options {
     pub(crate) fn settle(&self) -> Result<Settings, Error> {
         let capacity = self.capacity.unwrap_or(CAPACITY);
         let ring = RingSize::new(capacity as u64).ok_or_else(|| {
+            const { assert!(RING_MIN == 256 && RING_MAX == 1 << 30, "the text names the limits") };
             let which = "capacity must be a power of two from 256 to 1073741824 bytes";
-            debug_assert!(RING_MIN == 256 && RING_MAX == 1 << 30, "the text names the limits");
             Error::new(Cause::InvalidArgument { which }, format!("open with a capacity of {capacity}"))
         })?;
         let pending_limit = self.pending_limit.unwrap_or(PENDING);

@@ -105,15 +105,17 @@ impl<C: Channel> Side<C> {
     }
 
     /// Commits `slot`, and wakes the peer if it sleeps and the frame is shown.
+    ///
+    /// Once the frame is committed this cannot fail: if the peer turns out to have broken the protocol, the next call says so.
     #[inline]
     pub(crate) fn commit(&mut self, slot: Slot, type_id: u32, used: usize, show: Show) -> Result<(), Cause> {
+        self.check_ours()?;
         self.writer.commit(slot, type_id, used, 0, show);
         self.stats.frames_sent += 1;
         self.stats.bytes_sent += used as u64;
-        if show == Show::Now {
-            self.stored(Reasons::DATA)?;
+        if show == Show::Later || self.stored(Reasons::DATA).is_ok() {
+            self.beat();
         }
-        self.beat();
         Ok(())
     }
 }

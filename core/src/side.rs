@@ -74,9 +74,10 @@ pub(crate) enum Patience {
     Until(Deadline),
 }
 
-/// How often a spin looks between two looks at the clock: about a fifth of a microsecond. A model looks once, because each
+/// How often a spin looks between two looks at the clock: one to two microseconds, which is longer than a lively peer takes
+/// to answer, so that lively traffic never reads the clock. A model looks once, because each
 /// look multiplies the runs that it has to go through.
-const LOOKS: u32 = if cfg!(loom) { 1 } else { 128 };
+const LOOKS: u32 = if cfg!(loom) { 1 } else { 1024 };
 
 /// How long a spinning writer waits before it asks for a credit out of turn: about what a reader takes for an eighth of a
 /// default ring, so that a reader that is at work is not asked at all.
@@ -250,6 +251,10 @@ impl<C: Channel> Side<C> {
         self.pulse.looked();
         let heard = self.channel.hear();
         self.stats.bells_heard += heard.bells;
+        if heard.bells > 0 {
+            // The peer rings once an epoch; one that it rang for wakes nobody any more.
+            self.parking.end();
+        }
         let violation = if self.stats.bells_heard > self.parking.epochs() {
             Some(Violation::Bells)
         } else {
@@ -443,11 +448,7 @@ impl<C: Channel> Side<C> {
         if !self.watched.get() {
             return false;
         }
-        let heard_before = self.stats.bells_heard;
         self.attend();
-        if self.stats.bells_heard > heard_before {
-            self.parking.end();
-        }
         if !self.parking.is_open_for(want.reasons()) {
             self.parking.begin(want.reasons());
         }

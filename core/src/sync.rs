@@ -1,18 +1,17 @@
 //! The one door through which atomics, fences and time enter.
 //!
 //! Under `--cfg loom` the same names come from loom, so that the models run the very files that ship. The asymmetric pair
-//! [`light_barrier`] / [`heavy_barrier_stand_in`] is where model and product differ: the product's light barrier only stops
-//! the compiler, because the sleeper's `membarrier` does the rest; loom has no `membarrier`, so there both are full fences.
+//! of [`light_barrier`] and `membarrier` is where model and product differ: the product's light barrier only stops the
+//! compiler, because the sleeper's `membarrier` does the rest; loom has no `membarrier`, so there both are full fences.
 
 #[cfg(not(loom))]
-#[expect(clippy::disallowed_types, reason = "this is the door")]
 mod door {
     pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 }
 
 #[cfg(loom)]
 mod door {
-    pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
+    pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 }
 
 pub(crate) use door::*;
@@ -35,7 +34,16 @@ pub(crate) fn light_barrier() {
     #[cfg(not(loom))]
     std::sync::atomic::compiler_fence(Ordering::SeqCst);
     #[cfg(loom)]
-    loom::sync::atomic::fence(Ordering::SeqCst);
+    if BARRIER_EXISTS.get() {
+        loom::sync::atomic::fence(Ordering::SeqCst);
+    }
+}
+
+#[cfg(loom)]
+std::thread_local! {
+    /// Whether a model's light barrier is a full fence, standing in for the sleeper's `membarrier`. Models of sessions that
+    /// have no barrier, and fence instead, turn it off. (All threads of a loom model run on one thread of the system.)
+    pub(crate) static BARRIER_EXISTS: std::cell::Cell<bool> = const { std::cell::Cell::new(true) };
 }
 
 /// Tells the processor (or loom's scheduler) that this thread is waiting for another.

@@ -154,19 +154,22 @@ impl<'a> Batch<'a> {
     pub(super) fn take(bus: &'a mut Bus, limit: usize, patience: Patience) -> Result<Self, Cause> {
         bus.must(Role::Receives)?;
         at_least_one(limit)?;
-        bus.side.await_frames(patience)?;
+        let mut next = bus.side.take(patience)?;
         bus.inbox.bytes.clear();
         bus.inbox.batch.clear();
-        while bus.inbox.batch.len() < limit {
+        loop {
+            let at = bus.inbox.admit(&bus.side, next);
+            bus.inbox.batch.push((next, at));
+            if bus.inbox.batch.len() == limit {
+                break;
+            }
             // A violation behind good frames is for the next call: these were committed, and are delivered.
-            let Ok(Some(frame)) = bus.side.take_now() else { break };
-            let at = bus.inbox.admit(&bus.side, frame);
-            bus.inbox.batch.push((frame, at));
+            match bus.side.take_now() {
+                Ok(Some(frame)) => next = frame,
+                _ => break,
+            }
         }
-        match bus.side.check_readable() {
-            Err(cause) if bus.inbox.batch.is_empty() => Err(cause),
-            _ => Ok(Self { bus }),
-        }
+        Ok(Self { bus })
     }
 
     /// How many frames there are; at least one.

@@ -296,7 +296,7 @@ impl Pending {
 
     /// Goes as far as it can without waiting: a session, or itself to be called again when the socket is readable. A client
     /// that fails has been told why when this returns.
-    pub(crate) fn advance(mut self, settings: &Settings, birth: Birth) -> Result<Step, Broken> {
+    pub(crate) fn advance(mut self: Box<Self>, settings: &Settings, birth: Birth) -> Result<Step, Broken> {
         loop {
             match self.incoming.receive(&self.socket).and_then(|arrived| match arrived {
                 None => Ok(None),
@@ -352,7 +352,7 @@ impl Pending {
     }
 
     fn settle(
-        self,
+        self: Box<Self>,
         settings: &Settings,
         birth: Birth,
         about_me: Introduction,
@@ -386,7 +386,7 @@ type BothOutboxes = (Introduction, Introduction, OwnSegment, PeerSegment);
 
 /// How far a handshake has come.
 pub(crate) enum Step {
-    Waiting(Pending),
+    Waiting(Box<Pending>),
     Done(Box<Side<Link>>),
 }
 

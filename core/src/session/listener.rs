@@ -40,7 +40,7 @@ pub(crate) struct Acceptor {
     settings: Settings,
     birth: Birth,
     epoll: Epoll,
-    pending: BTreeMap<u64, (Instant, Pending)>,
+    pending: BTreeMap<u64, (Instant, Box<Pending>)>,
     next: u64,
     ready: VecDeque<Box<Side<Link>>>,
     /// Given up for a moment when there is no descriptor left, to accept a client and refuse it.
@@ -166,7 +166,7 @@ impl Acceptor {
             tracing::debug!(%error, "a client could not be watched");
             return handshake::refuse(&client, Refusal::OutOfMemory, "");
         }
-        let pending = Pending::new(client, Deadline::after(self.settings.handshake_timeout));
+        let pending = Box::new(Pending::new(client, Deadline::after(self.settings.handshake_timeout)));
         self.pending.insert(token, (Instant::now(), pending));
         self.advance(token);
     }

@@ -86,11 +86,6 @@ impl Taken {
     pub(crate) fn fd(&self) -> &Fd {
         &self.socket
     }
-
-    /// Gives the name back and stops listening; connections that were accepted stay.
-    pub(crate) fn release(self) {
-        drop(self);
-    }
 }
 
 impl Drop for Taken {

@@ -1,0 +1,226 @@
+//! Spans over loom's memory, so that the models run the very protocols that ship.
+//!
+//! Here an outbox is made of what the protocols make of it, and no more, because every word costs a model time:
+//!
+//! - the header words are loom's atomics;
+//! - the first word of each line of the ring is one too, always. The payload of a longer frame covers the first words of its
+//!   later lines; such copies go through the atomic, relaxed, so that old payload bytes which look like a commit word are
+//!   there for a later lap to stumble on;
+//! - the other 60 bytes of a line are one of loom's cells. Whoever touches them without having been ordered after the other
+//!   side's last access fails the model. That holds for the rest of a frame's header too: the product reads it through
+//!   atomics only because a faulty peer might be writing it.
+
+use crate::layout::{CLOSE, LINE, MODE, PARKED, READ, RING, STARVING};
+use crate::sync::{AtomicU64, Ordering};
+use loom::cell::UnsafeCell;
+use loom::sync::atomic::AtomicU32;
+use std::fmt;
+use std::sync::Arc;
+
+/// The header words that a protocol uses.
+const WORDS: [usize; 5] = [PARKED, STARVING, CLOSE, MODE, READ];
+
+const LINE_LEN: usize = LINE as usize;
+/// Bytes of a line's first word.
+const FIRST: usize = 4;
+
+/// One line of the ring.
+struct Line {
+    first: AtomicU32,
+    rest: UnsafeCell<[u8; LINE_LEN - FIRST]>,
+}
+
+// SAFETY: every access to the cell goes through loom, which fails the model if two threads' accesses are not ordered.
+unsafe impl Send for Line {}
+// SAFETY: as for `Send`.
+unsafe impl Sync for Line {}
+
+impl Line {
+    /// Copies `bytes` in, `at` bytes from the line's start.
+    fn write(&self, at: usize, bytes: &[u8]) {
+        let (first, rest) = bytes.split_at(FIRST.saturating_sub(at).min(bytes.len()));
+        if !first.is_empty() {
+            // The writer's own last store is what it loads.
+            let mut word = self.first.load(Ordering::Relaxed).to_le_bytes();
+            word[at..at + first.len()].copy_from_slice(first);
+            self.first.store(u32::from_le_bytes(word), Ordering::Relaxed);
+        }
+        if !rest.is_empty() {
+            let at = at.max(FIRST) - FIRST;
+            self.rest.with_mut(|cell| {
+                // SAFETY: loom has just checked that this access is ordered after every other.
+                let cell = unsafe { &mut *cell };
+                cell[at..at + rest.len()].copy_from_slice(rest);
+            });
+        }
+    }
+
+    /// Copies the bytes out, `at` bytes from the line's start.
+    fn read(&self, at: usize, out: &mut [u8]) {
+        let (first, rest) = out.split_at_mut(FIRST.saturating_sub(at).min(out.len()));
+        if !first.is_empty() {
+            let word = self.first.load(Ordering::Relaxed).to_le_bytes();
+            first.copy_from_slice(&word[at..at + first.len()]);
+        }
+        if !rest.is_empty() {
+            let at = at.max(FIRST) - FIRST;
+            self.rest.with(|cell| {
+                // SAFETY: loom has just checked that this access is ordered after every write.
+                let cell = unsafe { &*cell };
+                rest.copy_from_slice(&cell[at..at + rest.len()]);
+            });
+        }
+    }
+}
+
+/// The memory of one outbox.
+struct Outbox {
+    words: [AtomicU64; WORDS.len()],
+    lines: Vec<Line>,
+}
+
+/// A piece of an outbox.
+#[derive(Clone)]
+struct Piece {
+    outbox: Arc<Outbox>,
+    start: usize,
+    len: usize,
+}
+
+impl Piece {
+    /// Where `len` bytes at `at` stand in the outbox.
+    fn at(&self, at: usize, len: usize) -> usize {
+        assert!(at <= self.len && len <= self.len - at, "{len} bytes at {at} are outside a span of {}", self.len);
+        self.start + at
+    }
+
+    fn word(&self, at: usize) -> Option<&AtomicU64> {
+        let at = self.at(at, 8);
+        WORDS.iter().position(|&word| word == at).map(|index| &self.outbox.words[index])
+    }
+
+    /// The lines that `len` bytes at `at` touch, each with where it is touched first and how many bytes of it are.
+    fn lines(&self, at: usize, len: usize) -> impl Iterator<Item = (&Line, usize, usize)> {
+        let start = self.at(at, len).checked_sub(RING).expect("the header is reached by words only");
+        let (mut at, end) = (start, start + len);
+        std::iter::from_fn(move || {
+            let here = (LINE_LEN - at % LINE_LEN).min(end - at);
+            let item = (here > 0).then(|| (&self.outbox.lines[at / LINE_LEN], at % LINE_LEN, here));
+            at += here;
+            item
+        })
+    }
+
+    fn read(&self, at: usize, mut out: &mut [u8]) {
+        for (line, at, len) in self.lines(at, out.len()) {
+            let (here, rest) = out.split_at_mut(len);
+            line.read(at, here);
+            out = rest;
+        }
+    }
+
+    fn sub(&self, at: usize, len: usize) -> Self {
+        Self { outbox: Arc::clone(&self.outbox), start: self.at(at, len), len }
+    }
+}
+
+/// Memory that this side alone writes.
+#[derive(Clone)]
+pub(crate) struct WriteSpan(Piece);
+
+/// Memory that the other side writes and this side only reads.
+#[derive(Clone)]
+pub(crate) struct ReadSpan(Piece);
+
+impl WriteSpan {
+    /// A zeroed outbox of `len` bytes: header and ring.
+    pub(crate) fn heap(len: usize) -> Self {
+        let line = || Line { first: AtomicU32::new(0), rest: UnsafeCell::new([0; LINE_LEN - FIRST]) };
+        let lines = (RING..len).step_by(LINE_LEN).map(|_| line()).collect();
+        let outbox = Outbox { words: [0; WORDS.len()].map(AtomicU64::new), lines };
+        Self(Piece { outbox: Arc::new(outbox), start: 0, len })
+    }
+
+    /// The same memory as the other side sees it.
+    pub(crate) fn reader(&self) -> ReadSpan {
+        ReadSpan(self.0.clone())
+    }
+
+    /// The `len` bytes at `at`, as a span of their own.
+    pub(crate) fn sub(&self, at: usize, len: usize) -> Self {
+        Self(self.0.sub(at, len))
+    }
+
+    pub(crate) fn store_u32(&self, at: usize, value: u32, order: Ordering) {
+        let (line, within, _) = self.0.lines(at, FIRST).next().expect("a word is in a line");
+        if within == 0 {
+            line.first.store(value, order);
+        } else {
+            line.write(within, &value.to_le_bytes());
+        }
+    }
+
+    pub(crate) fn store_u64(&self, at: usize, value: u64, order: Ordering) {
+        match self.0.word(at) {
+            Some(word) => word.store(value, order),
+            None => self.write(at, &value.to_le_bytes()),
+        }
+    }
+
+    /// Copies `bytes` in at `at`.
+    pub(crate) fn write(&self, at: usize, mut bytes: &[u8]) {
+        for (line, at, len) in self.0.lines(at, bytes.len()) {
+            let (here, rest) = bytes.split_at(len);
+            line.write(at, here);
+            bytes = rest;
+        }
+    }
+}
+
+impl ReadSpan {
+    pub(crate) fn load_u32(&self, at: usize, order: Ordering) -> u32 {
+        let (line, within, _) = self.0.lines(at, FIRST).next().expect("a word is in a line");
+        if within == 0 {
+            return line.first.load(order);
+        }
+        let mut bytes = [0; 4];
+        line.read(within, &mut bytes);
+        u32::from_le_bytes(bytes)
+    }
+
+    pub(crate) fn load_u64(&self, at: usize, order: Ordering) -> u64 {
+        if let Some(word) = self.0.word(at) {
+            return word.load(order);
+        }
+        let mut bytes = [0; 8];
+        self.read(at, &mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+
+    /// Copies the bytes at `at` out.
+    pub(crate) fn read(&self, at: usize, out: &mut [u8]) {
+        self.0.read(at, out);
+    }
+
+    /// The `len` bytes at `at`, as a copy that is never freed: a line's first word is no byte that could be borrowed.
+    ///
+    /// # Safety
+    /// None here; the promises are those of the span that ships.
+    pub(crate) unsafe fn bytes<'a>(&self, at: usize, len: usize) -> &'a [u8] {
+        let mut copy = vec![0; len];
+        self.read(at, &mut copy);
+        copy.leak()
+    }
+}
+
+impl fmt::Debug for WriteSpan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WriteSpan").field("len", &self.0.len).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ReadSpan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReadSpan").field("len", &self.0.len).finish_non_exhaustive()
+    }
+}

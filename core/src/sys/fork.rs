@@ -333,6 +333,7 @@ extern "C" fn after_in_child() {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use std::os::fd::FromRawFd;
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
     use super::*;
@@ -387,6 +388,28 @@ pub(crate) mod tests {
         let code = in_child(|| numbers.iter().filter(|&&fd| is_open(fd)).count() as i32);
         assert_eq!(code, 0, "as many stayed open");
         assert!(numbers.iter().all(|&fd| is_open(fd)), "the parent keeps its own");
+    }
+
+    #[test]
+    fn a_number_that_was_given_back_is_nobodys_business() {
+        let null = std::fs::File::open("/dev/null").expect("/dev/null");
+        // Far from the numbers that other tests are given meanwhile.
+        let far = 700;
+        let ours = Fd::make(|| {
+            // SAFETY: duplicates a descriptor of ours onto the first free number from `far` up.
+            let copy = unsafe { libc::fcntl(null.as_raw_fd(), libc::F_DUPFD_CLOEXEC, far) };
+            // SAFETY: just made; nobody else knows it.
+            Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+        })
+        .expect("a copy");
+        let far = ours.as_fd().as_raw_fd();
+        drop(ours);
+        // SAFETY: duplicates a descriptor onto a number that was free a moment ago.
+        assert_eq!(unsafe { libc::dup2(null.as_raw_fd(), far) }, far);
+        let code = in_child(|| i32::from(!is_open(far)));
+        // SAFETY: made by the line above, and used by nobody else.
+        drop(unsafe { OwnedFd::from_raw_fd(far) });
+        assert_eq!(code, 0, "the child closed a descriptor that is not ours any more");
     }
 
     #[test]

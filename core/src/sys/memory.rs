@@ -226,6 +226,7 @@ mod tests {
     #[test]
     fn sealed_memory_refuses_every_other_writer() {
         let (fd, own) = sealed(page_size());
+        assert!(rustix::io::fcntl_getfd(&fd).expect("fcntl").contains(rustix::io::FdFlags::CLOEXEC));
         assert!(owner_seals_hold(&fd) && has_required_seals(&fd));
         // SAFETY: the byte is within the owner's writable map, which nobody else reads yet.
         unsafe { own.base().as_ptr().write(7) };

@@ -144,12 +144,28 @@ pub(crate) fn send(
 
 /// Takes what waits, by one `recvmsg` that does not wait: [`io::ErrorKind::WouldBlock`] when nothing does.
 pub(crate) fn receive(socket: BorrowedFd<'_>, buf: &mut [u8], want_credentials: bool) -> io::Result<Received> {
-    receive_message(socket, buf, want_credentials, 0)
-}
-
-/// The same, but leaves everything where it is; the descriptors given are copies.
-pub(crate) fn peek(socket: BorrowedFd<'_>, buf: &mut [u8], want_credentials: bool) -> io::Result<Received> {
-    receive_message(socket, buf, want_credentials, libc::MSG_PEEK)
+    fork::make_many(|registry| {
+        let mut control = Control([0; CONTROL]);
+        let mut piece = libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() };
+        // SAFETY: a message header is plain numbers and pointers, for which zero is a valid value.
+        let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+        header.msg_iov = &raw mut piece;
+        header.msg_iovlen = 1;
+        header.msg_control = control.0.as_mut_ptr().cast();
+        header.msg_controllen = CONTROL as _;
+        let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+        // SAFETY: the header names `buf` and `control` with their true lengths, and both outlive the call.
+        let bytes = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) };
+        let bytes = usize::try_from(bytes).map_err(|_| io::Error::last_os_error())?;
+        let truncated = header.msg_flags & libc::MSG_CTRUNC != 0;
+        let mut received = Received { bytes, fds: Vec::new(), credentials: None, truncated };
+        let written: usize = header.msg_controllen as _;
+        read_control(&control.0[..written], registry, &mut received);
+        if !want_credentials {
+            received.credentials = None;
+        }
+        Ok(received)
+    })
 }
 
 /// Rings the peer's bell: one zero byte. A full buffer is success, because then it already rings.
@@ -191,36 +207,6 @@ const CONTROL: usize = {
 const _: () = assert!(align_of::<Control>() >= align_of::<libc::cmsghdr>());
 
 /// One `recvmsg` with `flags`, under the fork lock from the call until every descriptor is registered.
-fn receive_message(
-    socket: BorrowedFd<'_>,
-    buf: &mut [u8],
-    want_credentials: bool,
-    flags: libc::c_int,
-) -> io::Result<Received> {
-    fork::make_many(|registry| {
-        let mut control = Control([0; CONTROL]);
-        let mut piece = libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() };
-        // SAFETY: a message header is plain numbers and pointers, for which zero is a valid value.
-        let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
-        header.msg_iov = &raw mut piece;
-        header.msg_iovlen = 1;
-        header.msg_control = control.0.as_mut_ptr().cast();
-        header.msg_controllen = CONTROL as _;
-        let flags = flags | libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
-        // SAFETY: the header names `buf` and `control` with their true lengths, and both outlive the call.
-        let bytes = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) };
-        let bytes = usize::try_from(bytes).map_err(|_| io::Error::last_os_error())?;
-        let truncated = header.msg_flags & libc::MSG_CTRUNC != 0;
-        let mut received = Received { bytes, fds: Vec::new(), credentials: None, truncated };
-        let written: usize = header.msg_controllen as _;
-        read_control(&control.0[..written], registry, &mut received);
-        if !want_credentials {
-            received.credentials = None;
-        }
-        Ok(received)
-    })
-}
-
 /// Walks the control messages that the kernel wrote.
 fn read_control(mut control: &[u8], registry: &mut fork::Registry, received: &mut Received) {
     // SAFETY: only computes a number.
@@ -308,32 +294,34 @@ mod tests {
         enable_passcred(one.as_fd()).expect("passcred");
         assert_eq!(send(other.as_fd(), b"hello", &[], true).expect("send"), 5);
         let mut buf = [0; 8];
-        let peeked = peek(one.as_fd(), &mut buf, true).expect("peek");
-        assert_eq!((peeked.bytes, peeked.credentials), (5, Some(ours)));
         let received = receive(one.as_fd(), &mut buf, true).expect("receive");
         assert_eq!((&buf[..received.bytes], received.credentials), (&b"hello"[..], Some(ours)));
         assert_eq!(receive(one.as_fd(), &mut buf, true).expect_err("nothing left").kind(), io::ErrorKind::WouldBlock);
     }
 
     #[test]
-    fn descriptors_arrive_close_on_exec_with_their_bytes_and_peeking_copies_them() {
+    fn descriptors_arrive_close_on_exec_with_their_bytes() {
         let (one, other) = pair().expect("pair");
         let nulls: Vec<_> = (0..MOST_FDS).map(|_| null()).collect();
         let lent: Vec<_> = nulls.iter().map(AsFd::as_fd).collect();
         send(other.as_fd(), b"x", &lent, false).expect("send");
         let mut byte = [0];
-        let peeked = peek(one.as_fd(), &mut byte, false).expect("peek");
         let received = receive(one.as_fd(), &mut byte, false).expect("receive");
-        assert_eq!((peeked.fds.len(), received.fds.len()), (MOST_FDS, MOST_FDS));
-        assert!(!received.truncated && !peeked.truncated);
+        assert_eq!((received.fds.len(), received.truncated), (MOST_FDS, false));
         assert!(received.fds.iter().all(|fd| flags_of(fd).0));
         assert!(receive(one.as_fd(), &mut byte, false).is_err(), "taken once");
     }
 
     #[test]
     fn more_descriptors_than_a_message_has_are_closed_and_told() {
+        // The kernel drops what the space does not hold; the space holds more than a message of ours has.
+        more_descriptors(20);
+        more_descriptors(MOST_FDS + 1);
+    }
+
+    fn more_descriptors(number: usize) {
         let (one, other) = pair().expect("pair");
-        let nulls: Vec<_> = (0..20).map(|_| null()).collect();
+        let nulls: Vec<_> = (0..number).map(|_| null()).collect();
         let lent: Vec<_> = nulls.iter().map(AsFd::as_fd).collect();
         assert!(send(other.as_fd(), b"x", &lent, false).is_err(), "we never send so many");
         let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(20))];

@@ -54,6 +54,13 @@ fn name(text: &str) -> Address {
     Address::parse(text).expect("a good name")
 }
 
+/// A child that another test forked just now may have a copy of a listener that was closed; it is gone in a moment.
+fn wait_until_dead(path: &Path) {
+    while UnixStream::connect(path).is_ok() {
+        thread::yield_now();
+    }
+}
+
 fn assert_in_use(taken: Result<Taken, Error>, says: &str) {
     let error = taken.expect_err("in use");
     assert_eq!(error.cause(), Cause::AddressInUse);
@@ -68,7 +75,7 @@ fn a_taken_name_is_found_and_a_released_one_leaves_nothing() {
     let server = socket::accept(taken.fd()).expect("a connection");
     let file = scratch.path().join("first/demo.sock");
     assert!(file.exists());
-    taken.release();
+    drop(taken);
     assert!(!file.exists());
     assert_eq!(scratch.connect(&name("demo")).expect_err("nobody").cause(), Cause::NotFound);
     socket::ring(client.as_fd()).expect("the connection stays");
@@ -111,10 +118,7 @@ fn a_full_queue_that_is_served_lets_the_next_in() {
 fn what_a_dead_listener_left_is_taken() {
     let scratch = Scratch::new();
     drop(UnixListener::bind(scratch.path().join("stale")).expect("bind"));
-    // A child that another test forked just now may have a copy of the listener; it is gone in a moment.
-    while UnixStream::connect(scratch.path().join("stale")).is_ok() {
-        thread::yield_now();
-    }
+    wait_until_dead(&scratch.path().join("stale"));
     let error = scratch.connect(&scratch.address("stale")).expect_err("nobody");
     assert_eq!(error.cause(), Cause::NotFound);
     assert!(error.to_string().contains("dead listener"), "{error}");
@@ -241,6 +245,7 @@ fn without_the_lock_nothing_is_taken_or_removed() {
     drop(taken);
     assert!(scratch.path().join("x").exists(), "the file stays");
     drop(held);
+    wait_until_dead(&scratch.path().join("x"));
     scratch.take(&address).expect("and is taken by the next");
 }
 

@@ -1,0 +1,100 @@
+//! Sleeping and waking: no wake-up is lost for good, and none is rung twice.
+//!
+//! A lost wake-up leaves a thread in a long sleep, which loom reports as a deadlock. So what these models check above all is
+//! that they end.
+
+use super::{Scheme, Wire, explore, outbox, session, smallest};
+use crate::deadline::Deadline;
+use crate::park::{Parking, Reasons};
+use crate::ring::Show;
+use crate::side::{Patience, Side};
+use loom::thread;
+use std::sync::Arc;
+
+const FOREVER: Patience = Patience::Until(Deadline::NEVER);
+
+fn publish(side: &mut Side<Wire>, type_id: u32) {
+    side.publish(type_id, b"", Show::Now, FOREVER).expect("the peer is there");
+}
+
+fn take(side: &mut Side<Wire>) -> u32 {
+    side.take(FOREVER).expect("the peer is there").type_id
+}
+
+/// One side sends two frames, the other waits for both.
+///
+/// Permitted: both arrive, in order. The bells are as many as the sleeps at the most, which the receiver checks itself.
+fn two_frames(scheme: Scheme) {
+    let (mut sends, mut receives) = session(scheme);
+    let sender = thread::spawn(move || {
+        publish(&mut sends, 1);
+        publish(&mut sends, 2);
+        sends
+    });
+    assert_eq!([take(&mut receives), take(&mut receives)], [1, 2]);
+    let sends = sender.join().expect("the sender ends");
+    receives.attend();
+    assert!(!receives.is_over(), "no bell too many");
+    assert_eq!(sends.stats.bells_rung, receives.stats.bells_heard);
+}
+
+#[test]
+fn a_sleeper_behind_nap_and_barrier_is_woken() {
+    explore("woken, barrier", None, || two_frames(Scheme::Barrier));
+}
+
+#[test]
+fn a_sleeper_whose_peer_fences_is_woken() {
+    explore("woken, fences", None, || two_frames(Scheme::Fences));
+}
+
+/// The ring is full. One side waits for room for one more frame, the other takes all four.
+///
+/// Permitted: all arrive, in order.
+fn room(scheme: Scheme) {
+    let (mut sends, mut receives) = session(scheme);
+    for type_id in 0..3 {
+        publish(&mut sends, type_id);
+    }
+    let sender = thread::spawn(move || publish(&mut sends, 3));
+    for type_id in 0..4 {
+        assert_eq!(take(&mut receives), type_id);
+    }
+    sender.join().expect("the sender ends");
+}
+
+#[test]
+fn a_sleeper_for_room_is_woken_behind_the_barrier() {
+    explore("room, barrier", None, || room(Scheme::Barrier));
+}
+
+#[test]
+fn a_sleeper_for_room_is_woken_where_both_fence() {
+    explore("room, fences", None, || room(Scheme::Fences));
+}
+
+/// Two threads of one side (a lease may drop on any) both find the peer asleep.
+///
+/// Permitted: exactly one of them rings.
+#[test]
+fn one_bell_an_epoch() {
+    explore("one bell", None, || {
+        let (sleeper, _) = outbox(smallest());
+        let (waker, _) = outbox(smallest());
+        let mut asleep = Parking::new(sleeper.clone(), waker.reader(), false);
+        asleep.begin(Reasons::DATA);
+        let awake = Arc::new(Parking::new(waker, sleeper.reader(), false));
+        let rings = |parking: &Parking| parking.must_ring(Reasons::DATA).expect("an honest peer");
+        let other = thread::spawn({
+            let awake = Arc::clone(&awake);
+            move || rings(&awake)
+        });
+        let here = rings(&awake);
+        let there = other.join().expect("the other ends");
+        assert!(here != there, "one of the two");
+        assert!(!rings(&awake), "the epoch has been rung");
+        asleep.end();
+        asleep.begin(Reasons::ROOM);
+        assert!(!rings(&awake), "asleep, but not for this");
+    });
+}
