@@ -61,10 +61,11 @@ pub(crate) const RING: usize = 1024;
 /// The sleeper is watched by a foreign event loop and cannot nap: the writer fences.
 pub(crate) const MODE_FENCED: u64 = 1;
 
-pub(crate) const COMMIT: usize = 0;
-pub(crate) const TYPE_ID: usize = 4;
+/// Offsets in a frame header, added to its position.
+pub(crate) const COMMIT: u64 = 0;
+pub(crate) const TYPE_ID: u64 = 4;
 /// Length, kind and correlation id, read and written as one 64-bit word.
-pub(crate) const REST: usize = 8;
+pub(crate) const REST: u64 = 8;
 /// Bytes of a frame header.
 pub(crate) const HEADER: usize = 16;
 
@@ -80,7 +81,7 @@ const _: () = {
     assert!(COUNTERS + SPACING <= RING);
     assert!(MODE + 8 <= PARKED + LINE as usize);
     assert!((RING as u64).is_multiple_of(LINE) && RING.is_multiple_of(SPACING));
-    assert!(REST + 8 == HEADER);
+    assert!(REST + 8 == HEADER as u64);
     assert!(RING_MAX < 1 << 32);
 };
 
@@ -155,6 +156,18 @@ impl RingSize {
     #[inline]
     pub(crate) fn bytes(self) -> u64 {
         self.0
+    }
+
+    /// Where in a ring of this size `position` stands.
+    #[inline]
+    pub(crate) fn index(self, position: u64) -> usize {
+        (position & (self.0 - 1)) as usize
+    }
+
+    /// How many bytes there are from `position` to the end of the ring.
+    #[inline]
+    pub(crate) fn to_end(self, position: u64) -> u64 {
+        self.0 - self.index(position) as u64
     }
 
     /// The longest frame: half the ring, so that pad, frame and spare line always fit into an empty one.

@@ -1,5 +1,6 @@
 //! `slipring`: calls and data between processes at nearly the speed of the memory itself.
 #![deny(rustdoc::broken_intra_doc_links)]
+#![cfg_attr(loom, expect(dead_code, reason = "a model has no kernel, no segment and no handshake"))]
 
 // Floor 0: causes, time, atomics, bytes; the kernel and its memory.
 mod deadline;

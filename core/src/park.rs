@@ -15,7 +15,7 @@
 
 use crate::error::Violation;
 use crate::layout::{MODE, MODE_FENCED, PARKED};
-use crate::span::{ReadSpan, WriteSpan};
+use crate::span::{ReadHeader, ReadSpan, WriteHeader, WriteSpan};
 use crate::sync::{
     AtomicU64,
     Ordering::{Relaxed, Release},
@@ -43,8 +43,8 @@ const EPOCH_SHIFT: u32 = 8;
 /// One side's parking: its own word, and its view of the peer's.
 #[derive(Debug)]
 pub(crate) struct Parking {
-    header: WriteSpan,
-    peer: ReadSpan,
+    header: WriteHeader,
+    peer: ReadHeader,
     /// Our sleeps so far.
     epoch: u64,
     /// What the open epoch is for; `None` while awake.
@@ -58,6 +58,7 @@ pub(crate) struct Parking {
 impl Parking {
     /// `fences`: this side fences after its stores because the peer cannot rely on `membarrier` reaching it.
     pub(crate) fn new(header: WriteSpan, peer: ReadSpan, fences: bool) -> Self {
+        let (header, peer) = (WriteHeader::new(header), ReadHeader::new(peer));
         Self { header, peer, epoch: 0, open: None, rung: AtomicU64::new(0), fences }
     }
 

@@ -15,7 +15,8 @@ impl<C: Channel> Side<C> {
     pub(crate) fn publish(&mut self, type_id: u32, payload: &[u8], show: Show, patience: Patience) -> Result<(), Cause> {
         let slot = self.slot(payload.len(), patience)?;
         self.writer.fill(slot, 0, payload);
-        self.commit(slot, type_id, payload.len(), show)
+        self.finish(slot, type_id, payload.len(), show);
+        Ok(())
     }
 
     /// Publishes one frame that carries `parts`, one behind the other.
@@ -32,7 +33,8 @@ impl<C: Channel> Side<C> {
             self.writer.fill(slot, at, part);
             at += part.len();
         }
-        self.commit(slot, type_id, len, Show::Now)
+        self.finish(slot, type_id, len, Show::Now);
+        Ok(())
     }
 
     /// Publishes every frame of `frames`, in groups as large as the ring has room for. Answers how many went out, or why
@@ -104,18 +106,24 @@ impl<C: Channel> Side<C> {
         if came { Ok(()) } else { Err(Cause::Full) }
     }
 
-    /// Commits `slot`, and wakes the peer if it sleeps and the frame is shown.
-    ///
-    /// Once the frame is committed this cannot fail: if the peer turns out to have broken the protocol, the next call says so.
+    /// Commits a `slot` that the user has held open, maybe across a fork.
     #[inline]
     pub(crate) fn commit(&mut self, slot: Slot, type_id: u32, used: usize, show: Show) -> Result<(), Cause> {
         self.check_ours()?;
+        self.finish(slot, type_id, used, show);
+        Ok(())
+    }
+
+    /// Commits `slot`, and wakes the peer if it sleeps and the frame is shown.
+    ///
+    /// This cannot fail: if the peer turns out to have broken the protocol, the next call says so.
+    #[inline]
+    fn finish(&mut self, slot: Slot, type_id: u32, used: usize, show: Show) {
         self.writer.commit(slot, type_id, used, 0, show);
         self.stats.frames_sent += 1;
         self.stats.bytes_sent += used as u64;
         if show == Show::Later || self.stored(Reasons::DATA).is_ok() {
             self.beat();
         }
-        Ok(())
     }
 }

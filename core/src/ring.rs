@@ -31,19 +31,18 @@
 
 use crate::error::Violation;
 use crate::layout::{COMMIT, HEADER, Kind, LINE, READ, REST, RingSize, Rest, STARVING, TYPE_ID, commit_word, frame_bytes};
-use crate::span::{ReadSpan, WriteSpan};
+use crate::span::{ReadHeader, ReadRing, ReadSpan, WriteHeader, WriteRing, WriteSpan};
 use crate::sync::Ordering::{Acquire, Relaxed, Release};
 
 /// The writing end of a frame ring.
 #[derive(Debug)]
 pub(crate) struct Writer {
     /// The ring's bytes, in our outbox.
-    ring: WriteSpan,
+    ring: WriteRing,
     /// Our header, for the starving word.
-    header: WriteSpan,
+    header: WriteHeader,
     /// The peer's header, for its read position.
-    peer: ReadSpan,
-    size: RingSize,
+    peer: ReadHeader,
     /// Where the next frame (or the pad before it) starts.
     tail: u64,
     /// A frame may end here at the latest: everything that was seen read, plus the ring, less the spare line.
@@ -93,12 +92,13 @@ impl Writer {
     /// The writer of a fresh, zeroed ring. `header` and `ring` lie in our outbox, `peer` is the peer's header.
     pub(crate) fn new(header: WriteSpan, ring: WriteSpan, peer: ReadSpan, size: RingSize) -> Self {
         let limit = size.bytes() - LINE;
-        Self { ring, header, peer, size, tail: 0, limit, seen: 0, held: None, cleared: 0, starving: false }
+        let (ring, header, peer) = (WriteRing::new(ring, size), WriteHeader::new(header), ReadHeader::new(peer));
+        Self { ring, header, peer, tail: 0, limit, seen: 0, held: None, cleared: 0, starving: false }
     }
 
     /// The longest payload that fits into a frame of this ring.
     pub(crate) fn payload_max(&self) -> usize {
-        self.size.payload_max()
+        self.size().payload_max()
     }
 
     /// Where the next frame will start; what the close word says.
@@ -117,7 +117,7 @@ impl Writer {
     pub(crate) fn reserve(&mut self, len: usize) -> Result<Slot, NoRoom> {
         debug_assert!(len <= self.payload_max());
         let bytes = frame_bytes(len);
-        let to_end = self.size.bytes() - self.index(self.tail);
+        let to_end = self.size().to_end(self.tail);
         let start = if bytes > to_end { self.tail + to_end } else { self.tail };
         let end = start + bytes;
         if end > self.limit && !self.has_room(end).map_err(NoRoom::Corrupt)? {
@@ -141,7 +141,7 @@ impl Writer {
             return Err(Violation::ReadPosition);
         }
         self.seen = read;
-        self.limit = read + self.size.bytes() - LINE;
+        self.limit = read + self.size().bytes() - LINE;
         Ok(end <= self.limit)
     }
 
@@ -163,7 +163,7 @@ impl Writer {
     #[inline]
     pub(crate) fn fill(&self, slot: Slot, at: usize, bytes: &[u8]) {
         debug_assert!(at + bytes.len() <= slot.len);
-        self.ring.write(self.index(slot.start) as usize + HEADER + at, bytes);
+        self.ring.write(slot.start + (HEADER + at) as u64, bytes);
     }
 
     /// The slot's payload, as it stands.
@@ -171,7 +171,7 @@ impl Writer {
     pub(crate) fn payload(&self, slot: Slot) -> &[u8] {
         assert!(slot.start >= self.tail && slot.end <= self.limit, "a slot that is no longer reserved");
         // SAFETY: as in `payload_mut`; what is written to the slot while `self` is borrowed so is nothing.
-        unsafe { self.ring.bytes(self.index(slot.start) as usize + HEADER, slot.len) }
+        unsafe { self.ring.bytes(slot.start + HEADER as u64, slot.len) }
     }
 
     /// The slot's payload, to be written in place.
@@ -185,7 +185,7 @@ impl Writer {
         // SAFETY: the lines of an uncommitted slot are ours: the reader has given them back (the credit acquired in
         // `has_room`) and looks no further than the commit word at `tail`, which payload bytes do not cover. Nobody on
         // this side touches them while `self` is borrowed, and `self` keeps the memory.
-        unsafe { self.ring.bytes_mut(self.index(slot.start) as usize + HEADER, slot.len) }
+        unsafe { self.ring.bytes_mut(slot.start + HEADER as u64, slot.len) }
     }
 
     /// Commits the frame in `slot` with its first `used` bytes, and the pad before it if there is one.
@@ -200,7 +200,7 @@ impl Writer {
         if end != slot.end {
             self.clear(end);
         }
-        let at = self.index(slot.start) as usize;
+        let at = slot.start;
         self.ring.store_u32(at + TYPE_ID, type_id, Relaxed);
         self.ring.store_u64(at + REST, Rest::data(used as u32, correlation).encode(), Relaxed);
         if slot.start == self.tail {
@@ -208,7 +208,7 @@ impl Writer {
         } else {
             // The frame cannot be reached before the pad is seen, so the pad's word goes last and shows both.
             self.store_commit(slot.start);
-            self.ring.store_u64(self.index(self.tail) as usize + REST, Rest::pad().encode(), Relaxed);
+            self.ring.store_u64(self.tail + REST, Rest::pad().encode(), Relaxed);
             self.place(self.tail, show);
         }
         self.tail = end;
@@ -223,7 +223,7 @@ impl Writer {
     #[inline]
     fn clear_ahead(&mut self, bytes: u64) {
         let next = self.tail + bytes;
-        if next <= self.limit && self.index(self.tail) + bytes <= self.size.bytes() {
+        if next <= self.limit && bytes <= self.size().to_end(self.tail) {
             self.clear(next);
             self.cleared = next;
         } else {
@@ -252,18 +252,18 @@ impl Writer {
     fn store_commit(&self, position: u64) {
         // SYNC commit→poll: release, so that the payload, the rest of the header and the cleared word behind the frame are
         // seen by whoever sees this word.
-        self.ring.store_u32(self.index(position) as usize + COMMIT, commit_word(position), Release);
+        self.ring.store_u32(position + COMMIT, commit_word(position), Release);
     }
 
     #[inline]
     fn clear(&self, position: u64) {
         // Plain: the release of the commit in front of it orders it.
-        self.ring.store_u32(self.index(position) as usize + COMMIT, 0, Relaxed);
+        self.ring.store_u32(position + COMMIT, 0, Relaxed);
     }
 
     #[inline]
-    fn index(&self, position: u64) -> u64 {
-        position & (self.size.bytes() - 1)
+    fn size(&self) -> RingSize {
+        self.ring.size()
     }
 }
 
@@ -271,12 +271,11 @@ impl Writer {
 #[derive(Debug)]
 pub(crate) struct Reader {
     /// The ring's bytes, in the peer's outbox.
-    ring: ReadSpan,
+    ring: ReadRing,
     /// The peer's header, for its starving word.
-    peer: ReadSpan,
+    peer: ReadHeader,
     /// Our header, for the read position.
-    header: WriteSpan,
-    size: RingSize,
+    header: WriteHeader,
     /// The next frame to look at.
     head: u64,
     /// Everything before this has been given back by the user.
@@ -298,7 +297,8 @@ pub(crate) struct Taken {
 impl Reader {
     /// The reader of a fresh ring in the peer's outbox.
     pub(crate) fn new(header: WriteSpan, ring: ReadSpan, peer: ReadSpan, size: RingSize) -> Self {
-        Self { ring, peer, header, size, head: 0, released: 0, told: 0 }
+        let (ring, header, peer) = (ReadRing::new(ring, size), WriteHeader::new(header), ReadHeader::new(peer));
+        Self { ring, peer, header, head: 0, released: 0, told: 0 }
     }
 
     /// Where the next frame is expected.
@@ -315,7 +315,7 @@ impl Reader {
     #[inline]
     fn commit_at_head(&self) -> u32 {
         // SYNC commit→poll: acquire, the partner of the writer's release.
-        self.ring.load_u32(self.index(self.head) as usize + COMMIT, Acquire)
+        self.ring.load_u32(self.head + COMMIT, Acquire)
     }
 
     /// Takes the next frame out of the stream, stepping over a pad; `None` if there is none yet.
@@ -327,23 +327,23 @@ impl Reader {
                 word if word == commit_word(self.head) => {}
                 _ => return Err(Violation::CommitWord),
             }
-            let at = self.index(self.head) as usize;
-            let rest = Rest::decode(self.ring.load_u64(at + REST, Relaxed))?;
+            let start = self.head;
+            let to_end = self.size().to_end(start);
+            let rest = Rest::decode(self.ring.load_u64(start + REST, Relaxed))?;
             if rest.kind == Kind::Pad {
                 // At index 0 a pad would be a whole ring long. Elsewhere it ends at index 0, so this loop turns twice at most.
-                if at == 0 {
+                if to_end == self.size().bytes() {
                     return Err(Violation::Pad);
                 }
-                self.head += self.size.bytes() - at as u64;
+                self.head += to_end;
                 continue;
             }
             let len = rest.len as usize;
             let bytes = frame_bytes(len);
-            if bytes > self.size.frame_max() || bytes > self.size.bytes() - at as u64 {
+            if bytes > self.size().frame_max() || bytes > to_end {
                 return Err(Violation::FrameLength);
             }
-            let type_id = self.ring.load_u32(at + TYPE_ID, Relaxed);
-            let start = self.head;
+            let type_id = self.ring.load_u32(start + TYPE_ID, Relaxed);
             self.head += bytes;
             return Ok(Some(Taken { type_id, correlation: rest.correlation, len, start }));
         }
@@ -353,7 +353,7 @@ impl Reader {
     #[inline]
     pub(crate) fn copy(&self, frame: Taken, out: &mut [u8]) {
         debug_assert!(out.len() == frame.len && self.still_holds(frame));
-        self.ring.read(self.index(frame.start) as usize + HEADER, out);
+        self.ring.read(frame.start + HEADER as u64, out);
     }
 
     /// A taken frame's payload, where it is: for peers that are trusted to leave committed frames alone.
@@ -365,7 +365,7 @@ impl Reader {
         assert!(self.still_holds(frame), "a frame that has been released");
         // SAFETY: the writer does not touch a committed frame before it is given back, and giving it back takes `&mut
         // self`. That the peer keeps to this is the stated promise of `Trust::SameUser`; callers of an untrusted peer copy.
-        unsafe { self.ring.bytes(self.index(frame.start) as usize + HEADER, frame.len) }
+        unsafe { self.ring.bytes(frame.start + HEADER as u64, frame.len) }
     }
 
     #[inline]
@@ -383,7 +383,7 @@ impl Reader {
     #[inline]
     pub(crate) fn release(&mut self) -> bool {
         self.released = self.head;
-        self.released - self.told >= self.size.credit_step() || self.is_starving()
+        self.released - self.told >= self.size().credit_step() || self.is_starving()
     }
 
     /// Whether the writer says that it waits for room. It may have found some since.
@@ -404,7 +404,7 @@ impl Reader {
     }
 
     #[inline]
-    fn index(&self, position: u64) -> u64 {
-        position & (self.size.bytes() - 1)
+    fn size(&self) -> RingSize {
+        self.ring.size()
     }
 }

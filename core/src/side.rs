@@ -10,7 +10,7 @@ use crate::layout::CLOSE;
 use crate::observe::{State, Stats};
 use crate::park::{Parking, Reasons};
 use crate::ring::{Reader, Writer};
-use crate::span::{ReadSpan, WriteSpan};
+use crate::span::{ReadHeader, ReadSpan, WriteHeader, WriteSpan};
 use crate::sync::Ordering::{Acquire, Release};
 use crate::sync::{full_fence, spin_hint};
 use crate::wait::{Budget, PULSE, Pulse, Wait, now};
@@ -92,8 +92,8 @@ pub(crate) struct Side<C> {
     pub(crate) writer: Writer,
     pub(crate) reader: Reader,
     pub(crate) stats: Stats,
-    header: WriteSpan,
-    peer: ReadSpan,
+    header: WriteHeader,
+    peer: ReadHeader,
     parking: Parking,
     channel: C,
     strategy: Wait,
@@ -135,8 +135,8 @@ impl<C: Channel> Side<C> {
             reader,
             stats: Stats::default(),
             parking: Parking::new(header.clone(), peer.clone(), terms.we_fence),
-            header,
-            peer,
+            header: WriteHeader::new(header),
+            peer: ReadHeader::new(peer),
             channel,
             strategy: terms.strategy,
             budget: Budget::new(terms.one_cpu),

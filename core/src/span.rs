@@ -4,9 +4,15 @@
 //! writes, and that may be mapped read-only. The protocols above take spans and never learn whether the bytes are a mapped
 //! segment, a piece of the heap (tests, Miri, ThreadSanitizer) or loom's (models).
 //!
-//! Every access is checked against the span's private length, in release builds too: a predicted compare is the price of
-//! not having to trust any arithmetic above. Words are atomics; payload bytes are copied in and out, or handed out as
-//! slices by the two `unsafe` functions, whose callers promise that nobody else touches them meanwhile.
+//! No access can leave its span, in release builds too, so nothing above has to be trusted with arithmetic. A span checks
+//! each access against its private length. The two shapes that the hot path uses need not even compare: a **ring**
+//! ([`WriteRing`], [`ReadRing`]) has a power-of-two length and masks every position, and a **header** ([`WriteHeader`],
+//! [`ReadHeader`]) has a length that the compiler knows, and offsets that are constants.
+//!
+//! Words are atomics; payload bytes are copied in and out, or handed out as slices by the `unsafe` functions, whose callers
+//! promise that nobody else touches them meanwhile.
+
+mod shape;
 
 #[cfg(all(test, not(loom)))]
 mod heap;
@@ -19,3 +25,4 @@ mod raw;
 pub(crate) use model::{ReadSpan, WriteSpan};
 #[cfg(not(loom))]
 pub(crate) use raw::{ReadSpan, WriteSpan};
+pub(crate) use shape::{ReadHeader, ReadRing, WriteHeader, WriteRing};

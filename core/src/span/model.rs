@@ -11,9 +11,8 @@
 //!   atomics only because a faulty peer might be writing it.
 
 use crate::layout::{CLOSE, LINE, MODE, PARKED, READ, RING, STARVING};
-use crate::sync::{AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use loom::cell::UnsafeCell;
-use loom::sync::atomic::AtomicU32;
 use std::fmt;
 use std::sync::Arc;
 
@@ -151,7 +150,13 @@ impl WriteSpan {
         Self(self.0.sub(at, len))
     }
 
-    pub(crate) fn store_u32(&self, at: usize, value: u32, order: Ordering) {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len
+    }
+
+    /// # Safety
+    /// None here: the model checks.
+    pub(crate) unsafe fn store_u32_unchecked(&self, at: usize, value: u32, order: Ordering) {
         let (line, within, _) = self.0.lines(at, FIRST).next().expect("a word is in a line");
         if within == 0 {
             line.first.store(value, order);
@@ -160,7 +165,9 @@ impl WriteSpan {
         }
     }
 
-    pub(crate) fn store_u64(&self, at: usize, value: u64, order: Ordering) {
+    /// # Safety
+    /// None here: the model checks.
+    pub(crate) unsafe fn store_u64_unchecked(&self, at: usize, value: u64, order: Ordering) {
         match self.0.word(at) {
             Some(word) => word.store(value, order),
             None => self.write(at, &value.to_le_bytes()),
@@ -178,7 +185,13 @@ impl WriteSpan {
 }
 
 impl ReadSpan {
-    pub(crate) fn load_u32(&self, at: usize, order: Ordering) -> u32 {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len
+    }
+
+    /// # Safety
+    /// None here: the model checks.
+    pub(crate) unsafe fn load_u32_unchecked(&self, at: usize, order: Ordering) -> u32 {
         let (line, within, _) = self.0.lines(at, FIRST).next().expect("a word is in a line");
         if within == 0 {
             return line.first.load(order);
@@ -188,7 +201,9 @@ impl ReadSpan {
         u32::from_le_bytes(bytes)
     }
 
-    pub(crate) fn load_u64(&self, at: usize, order: Ordering) -> u64 {
+    /// # Safety
+    /// None here: the model checks.
+    pub(crate) unsafe fn load_u64_unchecked(&self, at: usize, order: Ordering) -> u64 {
         if let Some(word) = self.0.word(at) {
             return word.load(order);
         }

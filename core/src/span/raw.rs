@@ -11,7 +11,7 @@ type Keeper = Arc<dyn Any + Send + Sync>;
 
 /// What both kinds of span are: a base, a length, and the keeper of the memory.
 ///
-/// Invariant: `base..base + len` is one allocation or mapping, aligned to 64, valid for reads (and, in a [`WriteSpan`], for
+/// Invariant: `base..base + len` is one allocation or mapping, aligned to 8, of a multiple of 8 bytes, valid for reads (and, in a [`WriteSpan`], for
 /// writes) for as long as `_keeper` lives.
 #[derive(Clone)]
 struct Raw {
@@ -37,26 +37,49 @@ impl Raw {
         unsafe { self.base.as_ptr().add(at) }
     }
 
+    /// The word at `at`. Clearing the low bits of the offset makes it aligned without a branch; no caller has any set.
+    ///
+    /// # Safety
+    /// - `at` is less than the length.
     #[inline]
-    fn word32(&self, at: usize) -> &AtomicU32 {
-        let word = self.at(at, 4).cast::<u32>();
-        assert!(word.is_aligned(), "a word at {at} is not aligned");
-        // SAFETY: in bounds by `at`, aligned by the line above, alive as long as `self`; the process touches these bytes
-        // through atomics only while a frame is being agreed on, and a peer's stores cannot be told from atomic ones.
+    unsafe fn word32(&self, at: usize) -> &AtomicU32 {
+        debug_assert!(at < self.len && at.is_multiple_of(4));
+        // SAFETY: inside the allocation by the caller's promise.
+        let word = unsafe { self.base.as_ptr().add(at & !3) }.cast::<u32>();
+        // SAFETY: aligned because base and offset are, and whole because the length is a multiple of eight; alive as long
+        // as `self`; the process touches these bytes through atomics only while a frame is being agreed on, and a peer's
+        // stores cannot be told from atomic ones.
         unsafe { AtomicU32::from_ptr(word) }
     }
 
+    /// As [`word32`](Self::word32), of eight bytes.
+    ///
+    /// # Safety
+    /// - `at` is less than the length.
     #[inline]
-    fn word64(&self, at: usize) -> &AtomicU64 {
-        let word = self.at(at, 8).cast::<u64>();
-        assert!(word.is_aligned(), "a word at {at} is not aligned");
+    unsafe fn word64(&self, at: usize) -> &AtomicU64 {
+        debug_assert!(at < self.len && at.is_multiple_of(8));
+        // SAFETY: inside the allocation by the caller's promise.
+        let word = unsafe { self.base.as_ptr().add(at & !7) }.cast::<u64>();
         // SAFETY: as in `word32`.
         unsafe { AtomicU64::from_ptr(word) }
     }
 
+    fn check(&self, at: usize) -> usize {
+        if at >= self.len {
+            out_of_span(at, 8, self.len);
+        }
+        at
+    }
+
+    fn new(base: NonNull<u8>, len: usize, keeper: Keeper) -> Self {
+        assert!(base.as_ptr().cast::<u64>().is_aligned() && len.is_multiple_of(8), "a span of whole, aligned words");
+        Self { base, len, _keeper: keeper }
+    }
+
     fn sub(&self, at: usize, len: usize) -> Self {
         let base = NonNull::new(self.at(at, len)).expect("an address inside an allocation is not null");
-        Self { base, len, _keeper: Arc::clone(&self._keeper) }
+        Self::new(base, len, Arc::clone(&self._keeper))
     }
 }
 
@@ -78,11 +101,10 @@ impl WriteSpan {
     /// A span over memory that `keeper` keeps.
     ///
     /// # Safety
-    /// - `base..base + len` is valid for reads and writes as long as `keeper` lives, and `base` is aligned to 64 bytes.
+    /// - `base..base + len` is valid for reads and writes as long as `keeper` lives.
     /// - Nothing else in this process writes it, except through spans.
     pub(crate) unsafe fn from_raw(base: NonNull<u8>, len: usize, keeper: Keeper) -> Self {
-        debug_assert!(base.as_ptr().addr().is_multiple_of(64));
-        Self(Raw { base, len, _keeper: keeper })
+        Self(Raw::new(base, len, keeper))
     }
 
     /// Zeroed memory of this process, for tests and models of the protocols.
@@ -105,14 +127,34 @@ impl WriteSpan {
         Self(self.0.sub(at, len))
     }
 
-    #[inline]
-    pub(crate) fn store_u32(&self, at: usize, value: u32, order: Ordering) {
-        self.0.word32(at).store(value, order);
+    pub(crate) fn len(&self) -> usize {
+        self.0.len
     }
 
-    #[inline]
+    /// Stores the word at `at`, a multiple of 8.
     pub(crate) fn store_u64(&self, at: usize, value: u64, order: Ordering) {
-        self.0.word64(at).store(value, order);
+        // SAFETY: checked in the same breath.
+        unsafe { self.store_u64_unchecked(self.0.check(at), value, order) }
+    }
+
+    /// Stores the word at `at`, a multiple of 4.
+    ///
+    /// # Safety
+    /// - `at` is less than the length.
+    #[inline]
+    pub(crate) unsafe fn store_u32_unchecked(&self, at: usize, value: u32, order: Ordering) {
+        // SAFETY: by the caller's promise.
+        unsafe { self.0.word32(at) }.store(value, order);
+    }
+
+    /// Stores the word at `at`, a multiple of 8.
+    ///
+    /// # Safety
+    /// - `at` is less than the length.
+    #[inline]
+    pub(crate) unsafe fn store_u64_unchecked(&self, at: usize, value: u64, order: Ordering) {
+        // SAFETY: by the caller's promise.
+        unsafe { self.0.word64(at) }.store(value, order);
     }
 
     /// Copies `bytes` in at `at`.
@@ -153,10 +195,9 @@ impl ReadSpan {
     /// A span over memory that `keeper` keeps.
     ///
     /// # Safety
-    /// - `base..base + len` is valid for reads as long as `keeper` lives, and `base` is aligned to 64 bytes.
+    /// - `base..base + len` is valid for reads as long as `keeper` lives.
     pub(crate) unsafe fn from_raw(base: NonNull<u8>, len: usize, keeper: Keeper) -> Self {
-        debug_assert!(base.as_ptr().addr().is_multiple_of(64));
-        Self(Raw { base, len, _keeper: keeper })
+        Self(Raw::new(base, len, keeper))
     }
 
     /// The `len` bytes at `at`, as a span of their own.
@@ -164,14 +205,28 @@ impl ReadSpan {
         Self(self.0.sub(at, len))
     }
 
-    #[inline]
-    pub(crate) fn load_u32(&self, at: usize, order: Ordering) -> u32 {
-        self.0.word32(at).load(order)
+    pub(crate) fn len(&self) -> usize {
+        self.0.len
     }
 
+    /// Loads the word at `at`, a multiple of 4.
+    ///
+    /// # Safety
+    /// - `at` is less than the length.
     #[inline]
-    pub(crate) fn load_u64(&self, at: usize, order: Ordering) -> u64 {
-        self.0.word64(at).load(order)
+    pub(crate) unsafe fn load_u32_unchecked(&self, at: usize, order: Ordering) -> u32 {
+        // SAFETY: by the caller's promise.
+        unsafe { self.0.word32(at) }.load(order)
+    }
+
+    /// Loads the word at `at`, a multiple of 8.
+    ///
+    /// # Safety
+    /// - `at` is less than the length.
+    #[inline]
+    pub(crate) unsafe fn load_u64_unchecked(&self, at: usize, order: Ordering) -> u64 {
+        // SAFETY: by the caller's promise.
+        unsafe { self.0.word64(at) }.load(order)
     }
 
     /// Copies the bytes at `at` out.
@@ -221,13 +276,13 @@ mod tests {
         let mine = WriteSpan::heap(256);
         let theirs = mine.reader();
         mine.write(3, b"hello");
-        mine.store_u32(64, 7, Ordering::Release);
         mine.sub(128, 64).store_u64(8, 9, Ordering::Release);
         let mut out = [0; 5];
         theirs.read(3, &mut out);
         assert_eq!(&out, b"hello");
-        assert_eq!(theirs.load_u32(64, Ordering::Acquire), 7);
-        assert_eq!(theirs.load_u64(136, Ordering::Acquire), 9);
+        let mut word = [0; 8];
+        theirs.sub(64, 128).read(72, &mut word);
+        assert_eq!(u64::from_le_bytes(word), 9);
     }
 
     #[test]

@@ -1,0 +1,164 @@
+//! Spans whose shape makes every access land inside: rings, addressed by position, and headers, addressed by constants.
+
+use super::{ReadSpan, WriteSpan};
+use crate::layout::{RING, RingSize};
+use crate::sync::Ordering;
+
+/// A ring that this side writes. Positions count bytes and never end; the ring's length masks them.
+#[derive(Debug)]
+pub(crate) struct WriteRing {
+    span: WriteSpan,
+    size: RingSize,
+}
+
+/// A ring that the other side writes.
+#[derive(Debug)]
+pub(crate) struct ReadRing {
+    span: ReadSpan,
+    size: RingSize,
+}
+
+/// The header that this side writes.
+#[derive(Clone, Debug)]
+pub(crate) struct WriteHeader(WriteSpan);
+
+/// The header that the other side writes.
+#[derive(Clone, Debug)]
+pub(crate) struct ReadHeader(ReadSpan);
+
+impl WriteRing {
+    /// # Panics
+    /// If the span is not exactly as long as `size` says.
+    pub(crate) fn new(span: WriteSpan, size: RingSize) -> Self {
+        assert_eq!(span.len() as u64, size.bytes(), "a ring is as long as its size");
+        Self { span, size }
+    }
+
+    #[inline]
+    pub(crate) fn size(&self) -> RingSize {
+        self.size
+    }
+
+    /// Stores a word at `position`, a multiple of 4.
+    #[inline]
+    pub(crate) fn store_u32(&self, position: u64, value: u32, order: Ordering) {
+        // SAFETY: an index is less than the length, which is the span's (checked in `new`).
+        unsafe { self.span.store_u32_unchecked(self.size.index(position), value, order) }
+    }
+
+    /// Stores a word at `position`, a multiple of 8.
+    #[inline]
+    pub(crate) fn store_u64(&self, position: u64, value: u64, order: Ordering) {
+        // SAFETY: as in `store_u32`.
+        unsafe { self.span.store_u64_unchecked(self.size.index(position), value, order) }
+    }
+
+    /// Copies `bytes` in from `position` on; they must not run past the ring's end.
+    #[inline]
+    pub(crate) fn write(&self, position: u64, bytes: &[u8]) {
+        self.span.write(self.size.index(position), bytes);
+    }
+
+    /// The `len` bytes from `position` on, as this side left them.
+    ///
+    /// # Safety
+    /// As for [`WriteSpan::bytes`].
+    #[cfg(not(loom))]
+    #[inline]
+    pub(crate) unsafe fn bytes<'a>(&self, position: u64, len: usize) -> &'a [u8] {
+        // SAFETY: the caller's promise is the span's.
+        unsafe { self.span.bytes(self.size.index(position), len) }
+    }
+
+    /// The `len` bytes from `position` on, to be written in place.
+    ///
+    /// # Safety
+    /// As for [`WriteSpan::bytes_mut`].
+    #[cfg(not(loom))]
+    #[inline]
+    pub(crate) unsafe fn bytes_mut<'a>(&self, position: u64, len: usize) -> &'a mut [u8] {
+        // SAFETY: the caller's promise is the span's.
+        unsafe { self.span.bytes_mut(self.size.index(position), len) }
+    }
+}
+
+impl ReadRing {
+    /// # Panics
+    /// If the span is not exactly as long as `size` says.
+    pub(crate) fn new(span: ReadSpan, size: RingSize) -> Self {
+        assert_eq!(span.len() as u64, size.bytes(), "a ring is as long as its size");
+        Self { span, size }
+    }
+
+    #[inline]
+    pub(crate) fn size(&self) -> RingSize {
+        self.size
+    }
+
+    /// Loads the word at `position`, a multiple of 4.
+    #[inline]
+    pub(crate) fn load_u32(&self, position: u64, order: Ordering) -> u32 {
+        // SAFETY: an index is less than the length, which is the span's (checked in `new`).
+        unsafe { self.span.load_u32_unchecked(self.size.index(position), order) }
+    }
+
+    /// Loads the word at `position`, a multiple of 8.
+    #[inline]
+    pub(crate) fn load_u64(&self, position: u64, order: Ordering) -> u64 {
+        // SAFETY: as in `load_u32`.
+        unsafe { self.span.load_u64_unchecked(self.size.index(position), order) }
+    }
+
+    /// Copies the bytes from `position` on out; they must not run past the ring's end.
+    #[inline]
+    pub(crate) fn read(&self, position: u64, out: &mut [u8]) {
+        self.span.read(self.size.index(position), out);
+    }
+
+    /// The `len` bytes from `position` on, where they are.
+    ///
+    /// # Safety
+    /// As for [`ReadSpan::bytes`].
+    #[inline]
+    pub(crate) unsafe fn bytes<'a>(&self, position: u64, len: usize) -> &'a [u8] {
+        // SAFETY: the caller's promise is the span's.
+        unsafe { self.span.bytes(self.size.index(position), len) }
+    }
+}
+
+/// Refuses, at compile time where `at` is a constant, a word outside the header.
+#[inline]
+fn in_header(at: usize) -> usize {
+    assert!(at.is_multiple_of(8) && at < RING, "a word of the header");
+    at
+}
+
+impl WriteHeader {
+    /// # Panics
+    /// If the span is shorter than a header.
+    pub(crate) fn new(span: WriteSpan) -> Self {
+        assert!(span.len() >= RING, "a header is whole");
+        Self(span)
+    }
+
+    #[inline]
+    pub(crate) fn store_u64(&self, at: usize, value: u64, order: Ordering) {
+        // SAFETY: `at` is in the header, and the span is at least as long (checked in `new`).
+        unsafe { self.0.store_u64_unchecked(in_header(at), value, order) }
+    }
+}
+
+impl ReadHeader {
+    /// # Panics
+    /// If the span is shorter than a header.
+    pub(crate) fn new(span: ReadSpan) -> Self {
+        assert!(span.len() >= RING, "a header is whole");
+        Self(span)
+    }
+
+    #[inline]
+    pub(crate) fn load_u64(&self, at: usize, order: Ordering) -> u64 {
+        // SAFETY: `at` is in the header, and the span is at least as long (checked in `new`).
+        unsafe { self.0.load_u64_unchecked(in_header(at), order) }
+    }
+}
