@@ -14,7 +14,7 @@ use crate::ring::{Show, Taken};
 use crate::session::connect;
 use crate::session::link::Link;
 use crate::session::listener::Acceptor;
-use crate::side::{Patience, Side, Want};
+use crate::side::{Patience, Side};
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
@@ -181,7 +181,7 @@ impl Bus {
         if deadline == Deadline::NOW {
             return Ok(());
         }
-        self.side.wait(Want::Read(self.side.writer.tail()), deadline)
+        self.side.wait_until_read(deadline)
     }
 
     /// Leaves the goodbye and hangs up, once, and only where this process owns the end.

@@ -318,6 +318,13 @@ impl Reader {
         self.ring.load_u32(self.head + COMMIT, Acquire)
     }
 
+    /// Whether a close word can be true: the goodbye of a stream that ends at a line, not before what was read, and not
+    /// further on than a ring holds.
+    pub(crate) fn may_end_with(&self, close: u64) -> bool {
+        let Some(ahead) = (close & !1).checked_sub(self.head) else { return false };
+        close & (LINE - 1) == 1 && ahead <= self.size().bytes()
+    }
+
     /// Takes the next frame out of the stream, stepping over a pad; `None` if there is none yet.
     #[inline]
     pub(crate) fn take(&mut self) -> Result<Option<Taken>, Violation> {

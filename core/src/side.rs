@@ -231,6 +231,15 @@ impl<C: Channel> Side<C> {
         self.channel.ring();
     }
 
+    /// Waits until the peer has read everything that was published.
+    pub(crate) fn wait_until_read(&mut self, deadline: Deadline) -> Result<(), Cause> {
+        self.wait(Want::Read(self.writer.tail()), deadline)?;
+        match self.writer.has_room(0) {
+            Ok(_) => Ok(()),
+            Err(violation) => Err(self.corrupt(violation)),
+        }
+    }
+
     /// Tells the peer how far we have read, if that is news.
     pub(crate) fn give_credit(&mut self) -> Result<(), Cause> {
         if self.reader.give_credit() { self.stored(Reasons::ROOM) } else { Ok(()) }
@@ -264,8 +273,13 @@ impl<C: Channel> Side<C> {
             self.corrupt(violation);
         } else if heard.hung_up && self.over.is_none() {
             // SYNC close: acquire, so that what was committed before the goodbye is seen after it.
-            let closed = self.peer.load_u64(CLOSE, Acquire) != 0;
-            self.over = Some(if closed { Cause::Closed } else { Cause::PeerDied });
+            let close = self.peer.load_u64(CLOSE, Acquire);
+            self.over = Some(match close {
+                0 => Cause::PeerDied,
+                // What is left is delivered first; `end_of_stream` then compares exactly.
+                _ if self.reader.has_data() || self.reader.may_end_with(close) => Cause::Closed,
+                _ => Cause::Corrupt(Violation::CloseWord),
+            });
         }
     }
 
