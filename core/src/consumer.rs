@@ -19,7 +19,9 @@ impl<C: Channel> Side<C> {
             if let Some(frame) = self.take_now()? {
                 return Ok(frame);
             }
-            self.await_data(patience)?;
+            if patience == Patience::None || !self.look_a_while(Want::Data) {
+                self.await_data(patience)?;
+            }
         }
     }
 

@@ -8,8 +8,8 @@
 //!           mode                                     starvation,
 //!                                                    close
 //!     256   read position                            at credits      when its ring looks full
-//!     384   return tail                              at returns      when blocks run short
-//!     512   counters                                 now and then    never on a hot path
+//!     384   kept for the arena's return tail         never yet       never yet
+//!     512   kept for counters                        never yet       never yet
 //!    1024   frame ring, a power of two of bytes      every frame     polling
 //!
 //!  a frame, on a line:

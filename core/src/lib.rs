@@ -1,15 +1,102 @@
-//! `slipring`: calls and data between processes at nearly the speed of the memory itself.
+//! Messages between two processes of one host, through shared memory that each side alone writes.
+//!
+//! A [`Bus`] is one end of a one-way stream of frames: the end that listens receives, the end that connects sends. Each
+//! side writes into a piece of memory of its own, which the other can only read. A small message moves in one cache
+//! line, a side with nothing to do sleeps, and the death of a peer is an error, after everything that it had sent.
+//!
+//! ```
+//! use slipring::{Bus, Cause, Deadline, Error, Options};
+//! use std::time::Duration;
+//!
+//! const SOON: Duration = Duration::from_secs(5);
+//!
+//! /// The one program listens, and receives.
+//! fn receive(name: &str) -> Result<(), Error> {
+//!     let mut bus = Bus::listen_until(name, &Options::default(), Deadline::after(SOON))?;
+//!     let frame = bus.recv()?;
+//!     assert_eq!((frame.type_id(), &frame[..]), (7, &b"hello"[..]));
+//!     drop(frame); // gives it back
+//!     assert_eq!(bus.recv().err(), Some(Cause::Closed));
+//!     Ok(())
+//! }
+//!
+//! /// The other connects, and sends.
+//! fn send(name: &str) -> Result<(), Error> {
+//!     let mut bus = Bus::connect_until(name, &Options::default(), Deadline::after(SOON))?;
+//!     bus.publish(7, b"hello")?;
+//!     bus.close(SOON)?; // after all was read
+//!     Ok(())
+//! }
+//!
+//! # fn main() -> Result<(), Error> {
+//! # let name = format!("crate-doc-{}", std::process::id());
+//! # std::thread::scope(|scope| {
+//! #     let receiver = scope.spawn(|| receive(&name));
+//! #     send(&name)?;
+//! #     receiver.join().expect("the receiver does not panic")
+//! # })
+//! # }
+//! ```
+//!
+//! # When not to use it
+//!
+//! Payloads above the inline limit ([`Options::inline_limit`], 1 KiB by default and at most half the ring) are refused
+//! in this version. A session is one-way, from one sender to one receiver, on one host, under Linux. Low latency is
+//! paid for with spinning. Nothing is kept for a peer that is not there.
+//!
+//! # Waiting
+//!
+//! Every call that may have to wait comes in three forms:
+//!
+//! | form | waits | answers, if it comes to nothing |
+//! |---|---|---|
+//! | `recv`, `publish`, `claim`, … | for as long as it takes | only what ends every wait |
+//! | `recv_until`, … | until a [`Deadline`] | [`Cause::Timeout`] |
+//! | `try_recv`, … | never | [`Cause::Empty`] or [`Cause::Full`] |
+//!
+//! Every wait ends when the peer closes, dies or breaks the protocol, and with [`Cause::Interrupted`] when a signal
+//! handler runs while it sleeps. How a wait passes its time is its [`Wait`] strategy; none of them changes what a call
+//! answers. For event loops, [`Bus`] and [`Listener`] have a descriptor: when it is readable, call the `try_` form
+//! until it answers [`Cause::Empty`] (or [`Cause::Full`]) again.
+//!
+//! # Ends
+//!
+//! [`Cause::Closed`] is a peer that said goodbye, [`Cause::PeerDied`] one that did not. Both come after everything that
+//! the peer had committed, and every later call answers the same. [`Cause::Corrupt`] is a peer that broke the protocol;
+//! it ends the session at once. A peer that is only stopped is none of these: whoever must not wait for it gives a
+//! deadline.
+//!
+//! # Threads
+//!
+//! An end belongs to one thread at a time, and may move between threads between calls: it is [`Send`] and not [`Sync`].
+//! There is no thread, no timer and no signal handler behind it.
+//!
+//! # Fork
+//!
+//! A child of `fork` owns none of its parent's ends. Its copies answer [`Cause::Forked`], dropping them does nothing,
+//! and their descriptors are closed in it. The parent's sessions do not notice. A child may open ends of its own.
+//!
+//! # Errors
+//!
+//! Calls on an open end answer a [`Cause`], which is small and `Copy`. Opening one answers an [`Error`]: the cause,
+//! what was tried on what, and the system's own error beneath. A call that fails has changed nothing. Nothing here
+//! panics on what a peer or a user does; leaking a [`Claim`] or a [`Lease`] is safe, and costs at most progress.
 #![deny(rustdoc::broken_intra_doc_links)]
 #![cfg_attr(loom, expect(dead_code, reason = "a model has no kernel, no segment and no handshake"))]
+
+/// The examples of the README, which have to compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
 
 // Floor 0: causes, time, atomics, bytes; the kernel and its memory.
 mod deadline;
 mod error;
 mod layout;
-mod span;
-mod sync;
 #[cfg(not(loom))]
 mod shm;
+mod span;
+mod sync;
 #[cfg(not(loom))]
 mod sys;
 

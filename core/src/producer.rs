@@ -12,7 +12,13 @@ use std::io::IoSlice;
 impl<C: Channel> Side<C> {
     /// Publishes one frame that carries `payload`.
     #[inline]
-    pub(crate) fn publish(&mut self, type_id: u32, payload: &[u8], show: Show, patience: Patience) -> Result<(), Cause> {
+    pub(crate) fn publish(
+        &mut self,
+        type_id: u32,
+        payload: &[u8],
+        show: Show,
+        patience: Patience,
+    ) -> Result<(), Cause> {
         let slot = self.slot(payload.len(), patience)?;
         self.writer.fill(slot, 0, payload);
         self.finish(slot, type_id, payload.len(), show);

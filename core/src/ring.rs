@@ -30,9 +30,18 @@
 //! This file knows no process, no segment and no waiting.
 
 use crate::error::Violation;
-use crate::layout::{COMMIT, HEADER, Kind, LINE, READ, REST, RingSize, Rest, STARVING, TYPE_ID, commit_word, frame_bytes};
+use crate::layout::{
+    COMMIT, HEADER, Kind, LINE, READ, REST, Rest, RingSize, STARVING, TYPE_ID, commit_word, frame_bytes,
+};
 use crate::span::{ReadHeader, ReadRing, ReadSpan, WriteHeader, WriteRing, WriteSpan};
 use crate::sync::Ordering::{Acquire, Relaxed, Release};
+
+/// How far ahead of the tail a line is asked for, if it is free: far enough for several requests to be under way at once,
+/// and beyond what a reader's own prefetching takes back (measured from 256 to 2048 bytes: 15 to 20 % of a stream's time).
+const AHEAD: u64 = 1024;
+
+/// Longer frames gain nothing by it: the processor sees a run of lines being written, and fetches ahead by itself.
+const AHEAD_FRAME: u64 = 2 * LINE;
 
 /// The writing end of a frame ring.
 #[derive(Debug)]
@@ -223,6 +232,9 @@ impl Writer {
     #[inline]
     fn clear_ahead(&mut self, bytes: u64) {
         let next = self.tail + bytes;
+        if bytes <= AHEAD_FRAME && next + AHEAD <= self.limit {
+            self.ring.prefetch_for_writing(next + AHEAD);
+        }
         if next <= self.limit && bytes <= self.size().to_end(self.tail) {
             self.clear(next);
             self.cleared = next;
@@ -282,6 +294,10 @@ pub(crate) struct Reader {
     released: u64,
     /// What the writer was told last.
     told: u64,
+    /// How much may be read before the writer is told without being asked.
+    step: u64,
+    /// The longest frame, in bytes.
+    frame_max: u64,
 }
 
 /// A frame that has been checked and taken out of the stream; its bytes stand until [`Reader::release`].
@@ -298,7 +314,16 @@ impl Reader {
     /// The reader of a fresh ring in the peer's outbox.
     pub(crate) fn new(header: WriteSpan, ring: ReadSpan, peer: ReadSpan, size: RingSize) -> Self {
         let (ring, header, peer) = (ReadRing::new(ring, size), WriteHeader::new(header), ReadHeader::new(peer));
-        Self { ring, peer, header, head: 0, released: 0, told: 0 }
+        Self {
+            ring,
+            peer,
+            header,
+            head: 0,
+            released: 0,
+            told: 0,
+            step: size.credit_step(),
+            frame_max: size.frame_max(),
+        }
     }
 
     /// Where the next frame is expected.
@@ -347,7 +372,7 @@ impl Reader {
             }
             let len = rest.len as usize;
             let bytes = frame_bytes(len);
-            if bytes > self.size().frame_max() || bytes > to_end {
+            if bytes > self.frame_max || bytes > to_end {
                 return Err(Violation::FrameLength);
             }
             let type_id = self.ring.load_u32(start + TYPE_ID, Relaxed);
@@ -390,7 +415,7 @@ impl Reader {
     #[inline]
     pub(crate) fn release(&mut self) -> bool {
         self.released = self.head;
-        self.released - self.told >= self.size().credit_step() || self.is_starving()
+        self.released - self.told >= self.step || self.is_starving()
     }
 
     /// Whether the writer says that it waits for room. It may have found some since.
@@ -415,3 +440,6 @@ impl Reader {
         self.ring.size()
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -13,7 +13,7 @@ use crate::ring::{Reader, Writer};
 use crate::span::{ReadHeader, ReadSpan, WriteHeader, WriteSpan};
 use crate::sync::Ordering::{Acquire, Release};
 use crate::sync::{full_fence, spin_hint};
-use crate::wait::{Budget, PULSE, Pulse, Wait, now};
+use crate::wait::{BREATH, Budget, PULSE, Pulse, STREAM, Wait, now};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
@@ -107,6 +107,8 @@ pub(crate) struct Side<C> {
     watched: Cell<bool>,
     one_cpu: bool,
     inline_limit: usize,
+    /// Frames received when the last wait for one began.
+    received_before: u64,
 }
 
 /// What the handshake settled, and what the user chose.
@@ -146,6 +148,7 @@ impl<C: Channel> Side<C> {
             watched: Cell::new(false),
             one_cpu: terms.one_cpu,
             inline_limit: terms.inline_limit,
+            received_before: 0,
         }
     }
 
@@ -264,11 +267,8 @@ impl<C: Channel> Side<C> {
             // The peer rings once an epoch; one that it rang for wakes nobody any more.
             self.parking.end();
         }
-        let violation = if self.stats.bells_heard > self.parking.epochs() {
-            Some(Violation::Bells)
-        } else {
-            heard.violation
-        };
+        let violation =
+            if self.stats.bells_heard > self.parking.epochs() { Some(Violation::Bells) } else { heard.violation };
         if let Some(violation) = violation {
             self.corrupt(violation);
         } else if heard.hung_up && self.over.is_none() {
@@ -306,28 +306,46 @@ impl<C: Channel> Side<C> {
         match want {
             Want::Data => self.reader.has_data(),
             Want::Room(end) => self.writer.has_room(end).unwrap_or(true),
-            Want::Read(position) => {
-                self.writer.has_room(u64::MAX).is_err() || self.writer.seen_read() >= position
+            Want::Read(position) => self.writer.has_room(u64::MAX).is_err() || self.writer.seen_read() >= position,
+        }
+    }
+
+    /// A few looks before anything is set up, because in lively traffic the message is about to arrive. Whether it did.
+    #[inline]
+    pub(crate) fn look_a_while(&mut self, want: Want) -> bool {
+        if self.strategy == Wait::Park || self.one_cpu {
+            return false;
+        }
+        self.let_a_stream_get_ahead(want);
+        for _ in 0..LOOKS {
+            if self.is_there(want) {
+                self.budget.paid();
+                return true;
             }
         }
+        false
     }
 
     /// Waits until `want` is there, the deadline passes, a signal comes, or the peer is gone and `want` will never come.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn wait(&mut self, want: Want, deadline: Deadline) -> Result<(), Cause> {
-        // A few looks before anything is set up: in lively traffic the message is about to arrive.
-        if self.strategy != Wait::Park && !self.one_cpu {
-            for _ in 0..LOOKS {
-                if self.is_there(want) {
-                    self.budget.paid();
-                    return Ok(());
-                }
-            }
-        }
-        self.wait_long(want, deadline)
+        if self.look_a_while(want) { Ok(()) } else { self.wait_long(want, deadline) }
     }
 
-    #[inline(never)]
+    /// After a run of frames, leaves the writer alone for a moment, so that a stream is read in batches of lines that the
+    /// writer has done with. Only where a microsecond is nothing: not for [`Wait::Spin`].
+    #[inline]
+    fn let_a_stream_get_ahead(&mut self, want: Want) {
+        let run = self.stats.frames_received - self.received_before;
+        if want == Want::Data && run >= STREAM && self.strategy == Wait::Adaptive {
+            let start = now();
+            while now() - start < BREATH {
+                spin_hint();
+            }
+        }
+        self.received_before = self.stats.frames_received;
+    }
+
     fn wait_long(&mut self, want: Want, deadline: Deadline) -> Result<(), Cause> {
         self.give_credit()?;
         if self.over.is_some() {
@@ -478,3 +496,6 @@ enum Woken {
     /// Something came over the socket.
     Heard,
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -5,7 +5,7 @@
 //! it.
 
 use super::{ends, explore, smallest};
-use crate::layout::{Kind, LINE, RingSize, Rest, commit_word};
+use crate::layout::{Kind, LINE, Rest, RingSize, commit_word};
 use crate::ring::{Reader, Show, Writer};
 use loom::thread;
 
@@ -117,6 +117,47 @@ fn credit_keeps_the_writer_off_lines_that_are_being_read() {
         let sent = 3 + sender.join().expect("the sender ends");
         seen.extend(std::iter::from_fn(|| receive(&mut reader)));
         assert_eq!(seen, (0..sent as u32).map(|byte| (byte, vec![byte as u8; 8])).collect::<Vec<_>>());
+    });
+}
+
+/// Frames of one line and of two, one of them claimed longer than it is used and one given up, go around the smallest ring
+/// more than once, as far as the reader gives credit.
+///
+/// Permitted: what goes out arrives, whole and in order; nothing that was given up does.
+#[test]
+fn a_stream_goes_around_the_ring() {
+    explore("stream", None, || {
+        let (mut writer, mut reader) = ends(smallest());
+        turn(&mut writer, &mut reader, 1);
+        let lens = [100, 8, 8, 100, 8, 100];
+        let frames = lens.map(|len| (len, vec![len as u8; len as usize]));
+        let mut seen = Vec::new();
+        let (mut left, sent) = (frames.clone().into_iter(), frames.clone());
+        for (type_id, payload) in left.by_ref().take(1) {
+            send(&mut writer, type_id, &payload, Show::Now);
+        }
+        let sender = thread::spawn(move || {
+            // Whatever is written into a claim that is given up must not be taken for a frame.
+            if let Ok(slot) = writer.reserve(100) {
+                writer.fill(slot, 0, &[0xFF; 100]);
+            }
+            let out = left.as_slice().iter().take_while(|(type_id, payload)| {
+                let Ok(slot) = writer.reserve(100) else { return false };
+                writer.fill(slot, 0, payload);
+                writer.commit(slot, *type_id, payload.len(), 0, Show::Now);
+                true
+            });
+            let out = out.count();
+            (writer, left.skip(out))
+        });
+        seen.extend((0..3).filter_map(|_| receive(&mut reader)));
+        let (mut writer, left) = sender.join().expect("the sender ends");
+        for (type_id, payload) in left {
+            seen.extend(std::iter::from_fn(|| receive(&mut reader)));
+            send(&mut writer, type_id, &payload, Show::Now);
+        }
+        seen.extend(std::iter::from_fn(|| receive(&mut reader)));
+        assert_eq!(seen, sent);
     });
 }
 

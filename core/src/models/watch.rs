@@ -8,13 +8,13 @@ use crate::deadline::Deadline;
 use crate::error::Cause;
 use crate::ring::Show;
 use crate::side::{Patience, Side};
+use crate::sync::BARRIER_EXISTS;
 use loom::thread;
 
 const FOREVER: Patience = Patience::Until(Deadline::NEVER);
 
-/// Receives `count` frames as a foreign loop does.
-fn foreign_loop(side: &mut Side<Wire>, count: u32, look_at_state: bool) {
-    side.watch();
+/// Receives frames 1 to `count` as a foreign loop does, which may ask for the state whenever it is woken.
+fn foreign_loop(side: &mut Side<Wire>, count: u32, asks_for_state: bool) {
     let mut expected = 1;
     loop {
         match side.take(Patience::None) {
@@ -25,7 +25,7 @@ fn foreign_loop(side: &mut Side<Wire>, count: u32, look_at_state: bool) {
             Err(Cause::Empty) if expected > count => return,
             Err(Cause::Empty) => {
                 side.channel().await_readable();
-                if look_at_state {
+                if asks_for_state {
                     side.state();
                 }
             }
@@ -34,29 +34,54 @@ fn foreign_loop(side: &mut Side<Wire>, count: u32, look_at_state: bool) {
     }
 }
 
-fn two_frames(look_at_state: bool) {
-    let (mut sends, mut receives) = session(Scheme::Barrier);
-    let sender = thread::spawn(move || {
-        for type_id in 1..=2 {
-            sends.publish(type_id, b"", Show::Now, FOREVER).expect("the peer is there");
-        }
-    });
-    foreign_loop(&mut receives, 2, look_at_state);
-    sender.join().expect("the sender ends");
+fn publish(mut side: Side<Wire>, type_ids: std::ops::RangeInclusive<u32>) {
+    for type_id in type_ids {
+        side.publish(type_id, b"", Show::Now, FOREVER).expect("the peer is there");
+    }
 }
 
+/// The descriptor is handed out while the peer is sending.
+///
 /// Permitted: both frames arrive.
 #[test]
-fn a_watched_descriptor_becomes_readable() {
-    explore("watched", None, || two_frames(false));
+fn a_descriptor_handed_out_late_becomes_readable_all_the_same() {
+    explore("watched late", Some(6), || {
+        let (sends, mut receives) = session(Scheme::Barrier);
+        let sender = thread::spawn(move || publish(sends, 1..=2));
+        receives.watch();
+        foreign_loop(&mut receives, 2, false);
+        sender.join().expect("the sender ends");
+    });
 }
 
-/// The same where the loop asks for the state first, which looks at the socket and so hears the bell.
+/// Asking for the state looks at the socket, and so hears the bell in passing.
 ///
 /// Permitted: both frames arrive.
 #[test]
 fn a_bell_that_was_heard_in_passing_arms_anew() {
-    explore("watched, state", None, || two_frames(true));
+    explore("watched, state", Some(6), || {
+        let (sends, mut receives) = session(Scheme::Barrier);
+        let sender = thread::spawn(move || publish(sends, 1..=2));
+        receives.watch();
+        foreign_loop(&mut receives, 2, true);
+        sender.join().expect("the sender ends");
+    });
+}
+
+/// The descriptor was handed out before; nothing stands in for the barrier, so that all rests on the mode word, the fence
+/// behind it, and the fence of arming.
+///
+/// Permitted: both frames arrive.
+#[test]
+fn the_peer_of_a_watched_end_fences() {
+    explore("watched, mode", None, || {
+        let (sends, mut receives) = session(Scheme::Barrier);
+        receives.watch();
+        BARRIER_EXISTS.set(false);
+        let sender = thread::spawn(move || publish(sends, 1..=2));
+        foreign_loop(&mut receives, 2, false);
+        sender.join().expect("the sender ends");
+    });
 }
 
 /// The watched end sends into a full ring; the other side takes everything.
@@ -64,7 +89,7 @@ fn a_bell_that_was_heard_in_passing_arms_anew() {
 /// Permitted: the fourth frame goes out.
 #[test]
 fn a_watched_descriptor_tells_of_room() {
-    explore("watched, room", None, || {
+    explore("watched, room", Some(6), || {
         let (mut sends, mut receives) = session(Scheme::Barrier);
         for type_id in 0..3 {
             sends.publish(type_id, b"", Show::Now, FOREVER).expect("the peer is there");

@@ -31,6 +31,7 @@ use crate::sys::socket::{self, Credentials};
 use crate::sys::{self, barrier};
 use std::io;
 use std::os::fd::AsFd;
+use std::time::Instant;
 
 /// Why a handshake ended early.
 #[derive(Debug)]
@@ -66,9 +67,9 @@ impl Broken {
     /// What the peer is told.
     fn refusal(&self) -> Refusal {
         match self {
-            Self::Violation(
-                Violation::Seals | Violation::SegmentSize | Violation::Sparse | Violation::Descriptors,
-            ) => Refusal::Segment,
+            Self::Violation(Violation::Seals | Violation::SegmentSize | Violation::Sparse | Violation::Descriptors) => {
+                Refusal::Segment
+            }
             Self::Violation(_) | Self::Gone => Refusal::Malformed,
             Self::Version(_) => Refusal::Version,
             Self::Refused(why, _) => *why,
@@ -265,6 +266,8 @@ pub(crate) struct Pending {
     socket: Fd,
     incoming: Incoming,
     deadline: Deadline,
+    /// When the client last said something.
+    heard: Instant,
     stage: Stage,
 }
 
@@ -278,7 +281,7 @@ enum Stage {
 
 impl Pending {
     pub(crate) fn new(socket: Fd, deadline: Deadline) -> Self {
-        Self { socket, incoming: Incoming::new(false), deadline, stage: Stage::Hello }
+        Self { socket, incoming: Incoming::new(false), deadline, heard: Instant::now(), stage: Stage::Hello }
     }
 
     pub(crate) fn socket(&self) -> &Fd {
@@ -289,9 +292,9 @@ impl Pending {
         self.deadline
     }
 
-    /// Whether the client has not even said hello.
-    pub(crate) fn is_silent(&self) -> bool {
-        matches!(self.stage, Stage::Hello)
+    /// When the client last said something whole.
+    pub(crate) fn heard(&self) -> Instant {
+        self.heard
     }
 
     /// Goes as far as it can without waiting: a session, or itself to be called again when the socket is readable. A client
@@ -317,6 +320,7 @@ impl Pending {
 
     /// Acts on a message. `Some` once both outboxes are there.
     fn take(&mut self, arrived: Arrived, settings: &Settings) -> Result<Option<BothOutboxes>, Broken> {
+        self.heard = Instant::now();
         match std::mem::replace(&mut self.stage, Stage::Hello) {
             Stage::Hello => {
                 let Message::Hello(about_them) = arrived.bare()? else { return Err(Violation::Handshake.into()) };

@@ -18,7 +18,7 @@ use crate::sys::{self, barrier, socket};
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The number of the listening socket in the epoll set; handshakes count up from it.
 const LISTENING: u64 = 0;
@@ -40,7 +40,7 @@ pub(crate) struct Acceptor {
     settings: Settings,
     birth: Birth,
     epoll: Epoll,
-    pending: BTreeMap<u64, (Instant, Box<Pending>)>,
+    pending: BTreeMap<u64, Box<Pending>>,
     next: u64,
     ready: VecDeque<Box<Side<Link>>>,
     /// Given up for a moment when there is no descriptor left, to accept a client and refuse it.
@@ -116,9 +116,9 @@ impl Acceptor {
 
     /// When there is something to do even if nothing comes: at the latest at `deadline`.
     fn next_duty(&self, deadline: Deadline) -> Deadline {
-        self.pending.values().fold(deadline, |next, (since, pending)| {
+        self.pending.values().fold(deadline, |next, pending| {
             let next = next.min(pending.deadline());
-            if self.paused && pending.is_silent() { next.min(Deadline::at(*since + SILENCE)) } else { next }
+            if self.paused { next.min(Deadline::at(pending.heard() + SILENCE)) } else { next }
         })
     }
 
@@ -167,20 +167,20 @@ impl Acceptor {
             return handshake::refuse(&client, Refusal::OutOfMemory, "");
         }
         let pending = Box::new(Pending::new(client, Deadline::after(self.settings.handshake_timeout)));
-        self.pending.insert(token, (Instant::now(), pending));
+        self.pending.insert(token, pending);
         self.advance(token);
     }
 
     /// Advances the handshake `token`, if it is still under way.
     fn advance(&mut self, token: u64) {
-        let Some((since, pending)) = self.pending.remove(&token) else { return };
+        let Some(pending) = self.pending.remove(&token) else { return };
         // Out of the set before anything can close it.
         let watched = self.epoll.remove(pending.socket().as_fd());
         debug_assert!(watched.is_ok(), "every pending handshake is in the set");
         match pending.advance(&self.settings, self.birth) {
             Ok(Step::Waiting(pending)) => {
                 if self.epoll.add(pending.socket().as_fd(), token).is_ok() {
-                    self.pending.insert(token, (since, pending));
+                    self.pending.insert(token, pending);
                     return;
                 }
                 self.refused += 1;
@@ -199,7 +199,7 @@ impl Acceptor {
 
     /// Gives up the handshakes whose time is over.
     fn give_up_late_ones(&mut self) {
-        while let Some((&token, _)) = self.pending.iter().find(|(_, (_, pending))| pending.deadline().has_passed()) {
+        while let Some((&token, _)) = self.pending.iter().find(|(_, pending)| pending.deadline().has_passed()) {
             self.give_up(token, Refusal::Slow);
         }
         if self.paused {
@@ -209,14 +209,16 @@ impl Acceptor {
 
     /// Gives up the handshake whose client has been silent for longest, if that is long enough. Whether it did.
     fn evict_the_silent(&mut self) -> bool {
-        let silent = self.pending.iter().find(|(_, (since, pending))| pending.is_silent() && since.elapsed() >= SILENCE);
-        let Some((&token, _)) = silent else { return false };
+        let longest = self.pending.iter().min_by_key(|(_, pending)| pending.heard());
+        let Some((&token, _)) = longest.filter(|(_, pending)| pending.heard().elapsed() >= SILENCE) else {
+            return false;
+        };
         self.give_up(token, Refusal::Busy);
         true
     }
 
     fn give_up(&mut self, token: u64, why: Refusal) {
-        let Some((_, pending)) = self.pending.remove(&token) else { return };
+        let Some(pending) = self.pending.remove(&token) else { return };
         let removed = self.epoll.remove(pending.socket().as_fd());
         debug_assert!(removed.is_ok(), "every pending handshake is in the set");
         self.refused += 1;
@@ -258,7 +260,7 @@ impl Drop for Acceptor {
         if !self.birth.is_ours() {
             return;
         }
-        for (_, pending) in self.pending.values() {
+        for pending in self.pending.values() {
             pending.refuse(Refusal::Closing, "");
         }
         for side in &self.ready {

@@ -174,6 +174,9 @@ impl WriteSpan {
         }
     }
 
+    /// A model has no caches.
+    pub(crate) fn prefetch_for_writing(&self, _at: usize) {}
+
     /// Copies `bytes` in at `at`.
     pub(crate) fn write(&self, at: usize, mut bytes: &[u8]) {
         for (line, at, len) in self.0.lines(at, bytes.len()) {

@@ -39,6 +39,12 @@ impl WriteRing {
         self.size
     }
 
+    /// Asks for the line at `position` to be ours by the time it is written.
+    #[inline]
+    pub(crate) fn prefetch_for_writing(&self, position: u64) {
+        self.span.prefetch_for_writing(self.size.index(position));
+    }
+
     /// Stores a word at `position`, a multiple of 4.
     #[inline]
     pub(crate) fn store_u32(&self, position: u64, value: u32, order: Ordering) {

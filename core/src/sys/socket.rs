@@ -142,7 +142,8 @@ pub(crate) fn send(
     Ok(rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, flags)?)
 }
 
-/// Takes what waits, by one `recvmsg` that does not wait: [`io::ErrorKind::WouldBlock`] when nothing does.
+/// Takes what waits, by one `recvmsg` that does not wait: [`io::ErrorKind::WouldBlock`] when nothing does. The fork lock is
+/// held from the call until every descriptor is registered.
 pub(crate) fn receive(socket: BorrowedFd<'_>, buf: &mut [u8], want_credentials: bool) -> io::Result<Received> {
     fork::make_many(|registry| {
         let mut control = Control([0; CONTROL]);
@@ -206,7 +207,6 @@ const CONTROL: usize = {
 };
 const _: () = assert!(align_of::<Control>() >= align_of::<libc::cmsghdr>());
 
-/// One `recvmsg` with `flags`, under the fork lock from the call until every descriptor is registered.
 /// Walks the control messages that the kernel wrote.
 fn read_control(mut control: &[u8], registry: &mut fork::Registry, received: &mut Received) {
     // SAFETY: only computes a number.

@@ -1,0 +1,54 @@
+# slipring: every verb a developer types. Bare `make` lists them.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+CARGO ?= cargo
+BENCH := $(CARGO) run --quiet --release -p slipring-bench --
+FILE ?=
+N ?= 10000
+HOURS ?= 1
+ROUNDS ?= 100000000
+
+.PHONY: help run test check bench litmus miri loom tsan storm soak docs clean
+
+help: ## list the verbs
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+run: ## build, then the main job on real input: FILE=... to choose the file
+	$(CARGO) build --release -p slipring-bench
+	$(CARGO) run --quiet --release -p slipring-bench -- run $(if $(FILE),--file "$(FILE)")
+
+test: ## everything that CI runs: tests, models, lints, and the short version of each campaign
+	ci/test.sh
+
+check: ## format and lints only
+	ci/check.sh
+
+bench: ## measure, beside the floors, and write a record (QUICK=1: test the harness only)
+	ci/bench.sh $(if $(QUICK),quick)
+
+litmus: ## ROUNDS=... publish/park races between two processes: no wake-up may be lost beyond the nap
+	ci/litmus.sh $(ROUNDS)
+
+loom: ## the models, over the shipped files
+	ci/loom.sh
+
+miri: ## the protocols under Miri (nightly)
+	ci/miri.sh
+
+tsan: ## the threaded tests under ThreadSanitizer (nightly)
+	ci/tsan.sh
+
+storm: ## N=... kills at random moments
+	SLIPRING_STORM_N=$(N) $(CARGO) test --release -p slipring-tests --test storm -- --nocapture
+
+soak: ## HOURS=... of storms and streams, one after the other
+	ci/soak.sh $(HOURS)
+
+docs: ## the API pages
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps -p slipring
+
+clean: ## remove what was built
+	$(CARGO) clean
+	rm -rf .venv dist

@@ -1,0 +1,126 @@
+//! Lanes: the systems that one run measures beside each other, and what either side does in a block of one.
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use crate::bus::{BusEcho, BusFlow};
+use crate::echo::{Limit, Pace, answer_block, ask_block};
+use crate::floor::LINE_PAYLOAD;
+use crate::floor_lanes::{BlockFloor, LineFloor};
+use crate::flow::{Moved, receive_block, send_block};
+use crate::link::Link;
+use crate::plan::{BusPlan, Wait};
+use crate::tally::Tally;
+use crate::wire::{WireEcho, WireKind};
+
+/// What carries the messages of a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum System {
+    FloorF,
+    FloorW,
+    FloorB,
+    FloorB0,
+    FloorS,
+    /// Round trips over a `Bus` each way.
+    BusEcho(BusPlan),
+    /// A stream over one `Bus`.
+    BusFlow(BusPlan),
+    /// Round trips over a pipe each way, or a Unix socket.
+    Wire(WireKind),
+}
+
+/// One system with one payload at one pace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Lane {
+    pub(crate) system: System,
+    /// Bytes of a message. F and W always carry [`LINE_PAYLOAD`].
+    pub(crate) payload: usize,
+    pub(crate) gap_ns: u64,
+}
+
+impl Lane {
+    /// A floor, back to back.
+    pub(crate) fn floor(system: System, payload: usize) -> Self {
+        let payload = if matches!(system, System::FloorF | System::FloorW) { LINE_PAYLOAD } else { payload };
+        Self { system, payload, gap_ns: 0 }
+    }
+
+    /// The same lane with `gap_ns` from one start to the next.
+    pub(crate) fn with_gap(self, gap_ns: u64) -> Self {
+        Self { gap_ns, ..self }
+    }
+
+    /// Opens this side's end. Both sides open their lanes in the same order.
+    pub(crate) fn open(&self, index: usize, link: &Link) -> Result<Line> {
+        let (side, name, len) = (link.side(), format!("lane-{index}"), self.payload);
+        Ok(match &self.system {
+            System::FloorF => Line::Spinning(LineFloor::open(link)?),
+            System::FloorW => Line::Sleeping(LineFloor::open(link)?),
+            System::FloorB => Line::Blocks(BlockFloor::open(link, len, false)?),
+            System::FloorB0 => Line::Blocks(BlockFloor::open(link, len, true)?),
+            System::FloorS => Line::OneBlock(BlockFloor::open(link, len, false)?),
+            System::BusEcho(plan) => Line::BusEcho(Box::new(BusEcho::open(side, &name, plan, len)?)),
+            System::BusFlow(plan) => Line::BusFlow(Box::new(BusFlow::open(side, &name, plan, len)?)),
+            System::Wire(kind) => Line::Wire(WireEcho::open(link, *kind, len)?),
+        })
+    }
+
+    /// The asking side sleeps through its gaps, except where the system under test never sleeps either.
+    pub(crate) fn pace(&self) -> Pace {
+        let spin = match &self.system {
+            System::FloorF => true,
+            System::BusEcho(plan) => plan.wait == Wait::Spin,
+            _ => false,
+        };
+        Pace { gap: std::time::Duration::from_nanos(self.gap_ns), spin }
+    }
+}
+
+/// An open end of a lane.
+pub(crate) enum Line {
+    Spinning(LineFloor<false>),
+    Sleeping(LineFloor<true>),
+    Blocks(BlockFloor),
+    OneBlock(BlockFloor),
+    BusEcho(Box<BusEcho>),
+    BusFlow(Box<BusFlow>),
+    Wire(WireEcho),
+}
+
+impl Line {
+    /// The leading side of one block. `seed` counts the lane's messages; the one numbered `damage` is spoiled.
+    pub(crate) fn lead(
+        &mut self,
+        lane: &Lane,
+        limit: Limit,
+        seed: &mut u64,
+        damage: u64,
+        tally: &mut Tally,
+    ) -> Result<()> {
+        let (len, when) = (lane.payload, (lane.pace(), limit));
+        match self {
+            Self::Spinning(line) => ask_block(line, len, when, seed, damage, tally),
+            Self::Sleeping(line) => ask_block(line, len, when, seed, damage, tally),
+            Self::OneBlock(line) => ask_block(line, len, when, seed, damage, tally),
+            Self::BusEcho(line) => ask_block(&mut **line, len, when, seed, damage, tally),
+            Self::Wire(line) => ask_block(line, len, when, seed, damage, tally),
+            Self::Blocks(line) => send_block(line, len, limit, seed, damage),
+            Self::BusFlow(line) => send_block(&mut **line, len, limit, seed, damage),
+        }
+    }
+
+    /// The following side of one block. Only streams tell how much they moved; round trips are timed where they begin.
+    pub(crate) fn follow(&mut self, lane: &Lane, seed: &mut u64) -> Result<Moved> {
+        let len = lane.payload;
+        match self {
+            Self::Spinning(line) => answer_block(line, len, seed)?,
+            Self::Sleeping(line) => answer_block(line, len, seed)?,
+            Self::OneBlock(line) => answer_block(line, len, seed)?,
+            Self::BusEcho(line) => answer_block(&mut **line, len, seed)?,
+            Self::Wire(line) => answer_block(line, len, seed)?,
+            Self::Blocks(line) => return receive_block(line, len, seed),
+            Self::BusFlow(line) => return receive_block(&mut **line, len, seed),
+        }
+        Ok(Moved::default())
+    }
+}

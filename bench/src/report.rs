@@ -1,0 +1,77 @@
+//! Reports: rows as a table for people, and what places a row among others.
+
+use std::process::{Command, Stdio};
+
+use crate::row::Row;
+use crate::table::{Table, amount, time};
+
+/// The rows as a table for people.
+pub(crate) fn table(rows: &[Row]) -> Table {
+    let headings = [
+        "system",
+        "bytes",
+        "wait",
+        "api",
+        "samples",
+        "p50",
+        "p90",
+        "p99",
+        "p99.9",
+        "p99.99",
+        "max",
+        "messages/s",
+        "bytes/s",
+        "a message",
+        "x floor",
+        "p99 x floor",
+        "CPU",
+        "wake-ups",
+        "session RSS",
+        "session PSS",
+    ];
+    let mut table = Table::new(&headings);
+    for row in rows {
+        let ns = |value: Option<u64>| value.map_or(String::new(), |ns| time(ns as f64));
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        let ratio = |value: Option<f64>, floor: Option<f64>| match (value, floor) {
+            (Some(value), Some(floor)) => format!("{:.3} {}", value / floor, text(&row.floor)),
+            _ => String::new(),
+        };
+        let bytes = |value: Option<u64>| value.map_or(String::new(), |bytes| amount(bytes as f64, "B"));
+        table.line(vec![
+            row.system.clone(),
+            row.payload.map_or(String::new(), |bytes| bytes.to_string()),
+            text(&row.wait),
+            text(&row.api),
+            row.samples.map_or(String::new(), |samples| samples.to_string()),
+            ns(row.p50_ns),
+            ns(row.p90_ns),
+            ns(row.p99_ns),
+            ns(row.p999_ns),
+            ns(row.p9999_ns),
+            ns(row.max_ns),
+            row.msgs_per_s.map_or(String::new(), |rate| amount(rate, "")),
+            row.bytes_per_s.map_or(String::new(), |rate| amount(rate, "B/s")),
+            row.msgs_per_s.map_or(String::new(), |rate| time(1e9 / rate)),
+            ratio(row.time_ns(), row.floor_p50_ns),
+            ratio(row.p99_ns.map(|ns| ns as f64), row.floor_p99_ns),
+            row.cpu_s.map_or(String::new(), |seconds| format!("{seconds:.3} s")),
+            row.wakeups.map_or(String::new(), |wakeups| wakeups.to_string()),
+            bytes(row.rss_bytes),
+            bytes(row.pss_bytes),
+        ]);
+    }
+    table.without_empty_columns()
+}
+
+/// The commit of the sources that this program was built from, if they are still there and git knows them.
+pub(crate) fn commit() -> Option<String> {
+    let output = Command::new("git")
+        .args(["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"])
+        .stderr(Stdio::null())
+        .output()
+        .ok()
+        .filter(|output| output.status.success())?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    Some(text.trim().to_owned()).filter(|commit| !commit.is_empty())
+}

@@ -1,0 +1,53 @@
+//! `run`: a tour for newcomers, on a real file and with real processes, beside a pipe and a Unix socket.
+
+pub(crate) mod carry;
+mod file;
+mod kill;
+mod leftovers;
+mod trips;
+
+use std::time::Instant;
+
+use anyhow::Result;
+
+use crate::cli::RunArgs;
+use crate::crew::Runtime;
+use crate::pin::Cpus;
+use crate::run::leftovers::Snapshot;
+
+/// What the parts of the tour share.
+#[derive(Debug)]
+pub(crate) struct Tour {
+    pub(crate) runtime: Runtime,
+    pub(crate) cpus: Cpus,
+}
+
+/// The whole tour.
+pub(crate) fn tour(args: &RunArgs) -> Result<()> {
+    let begin = Instant::now();
+    let tour = Tour { runtime: Runtime::create()?, cpus: Cpus::choose(args.cpus)? };
+    let cpus = tour.cpus.label().map_or("not pinned".to_owned(), |cpus| format!("pinned to CPUs {cpus}"));
+    println!("slipring: two processes talk over shared memory that each side alone writes.");
+    println!("Every part below starts two processes of its own, {cpus}.\n");
+    let before = Snapshot::take(tour.runtime.path())?;
+
+    title("a", "A file from one process to the other, hashed with SHA-256 at both ends");
+    // `FILE= make run` asks for no file in particular.
+    file::part(&tour, args.file.as_deref().filter(|path| !path.as_os_str().is_empty()))?;
+
+    title("b", "Round trips: 32 bytes there and back, 20,000 times each, every reply checked");
+    trips::part(&tour)?;
+
+    title("c", "The server is killed (SIGKILL) while its client is at work: how long until the client knows?");
+    kill::part(&tour)?;
+
+    title("d", "What is left behind after all that, the kills included");
+    leftovers::compare(&before, &Snapshot::take(tour.runtime.path())?)?;
+
+    println!("Everything arrived, every death was told, nothing is left: {:.1} s.", begin.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn title(letter: &str, text: &str) {
+    println!("({letter}) {text}\n");
+}

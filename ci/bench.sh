@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Measures the works beside their floors and writes a record: bench/record/<cpu-model>-<n>cpu/<date>/<work>.jsonl, with the
+# machine and the command lines beside it. `quick` runs everything shortly into a temporary folder: it tests the harness,
+# and says nothing about speed.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+mode=${1:-full}
+seconds=10
+cargo build --release --quiet -p slipring-bench
+bench=${CARGO_TARGET_DIR:-target}/release/slipring-bench
+
+if [ "$mode" = quick ]; then
+    seconds=0.3
+    folder=$(mktemp -d)
+    trap 'rm -rf "$folder"' EXIT
+else
+    model=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1 | tr -cs 'A-Za-z0-9\n' '-' | sed 's/-$//')
+    folder=bench/record/${model:-unknown}-$(nproc)cpu/$(date -u +%Y-%m-%d)
+    mkdir -p "$folder"
+fi
+# Real-time priority where it may be had, so that other processes of the machine do not run between two samples.
+prefix=()
+if chrt -f 10 true 2>/dev/null; then prefix=(chrt -f 10); fi
+
+{
+    date -u +"date %Y-%m-%d %H:%M UTC"
+    echo "kernel $(uname -r)"
+    sed -n 's/^model name[^:]*: /cpu /p' /proc/cpuinfo | head -n 1
+    echo "cpus $(nproc)"
+    rustc --version
+    echo "commit $(git rev-parse --short HEAD 2>/dev/null || echo unknown)"
+    echo "priority ${prefix[*]:-normal}"
+} > "$folder/machine.txt"
+
+# A row more each time this is called for the same work.
+measure() {
+    local work=$1
+    echo "slipring-bench $*" >> "$folder/machine.txt"
+    "${prefix[@]}" "$bench" "$@" --json >> "$folder/$work.jsonl"
+    [ "$mode" = quick ] || "${prefix[@]}" true
+    echo "  $*: $(wc -l < "$folder/$work.jsonl") rows"
+}
+
+rm -f "$folder"/*.jsonl
+measure floor --seconds "$seconds"
+measure rtt --payload 32 --wait spin,adaptive --api copy,claim --seconds "$seconds"
+measure rtt --payload 32 --wait park --seconds "$seconds"
+measure rtt --payload 32 --wait adaptive,park --gap-ns 10000000 --seconds "$seconds"
+measure rtt --payload 32 --wait spin,park --fence always --seconds "$seconds"
+measure stream --payload 32,64,256,1024 --api copy,claim --seconds "$seconds"
+measure stream --payload 4096 --inline 4096 --api copy,claim --seconds "$seconds"
+measure wake --seconds "$seconds"
+measure connect --seconds "$seconds"
+if [ "$mode" = quick ]; then
+    measure idle --seconds 2
+    measure death --while park --seconds 1
+else
+    measure idle --seconds 60
+    measure death --seconds 40
+fi
+echo "record: $([ "$mode" = quick ] && echo 'none (quick)' || echo "$folder")"

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Format and lints. Where a component of the toolchain is missing, says so and goes on.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+say() { printf '\n== %s\n' "$*"; }
+
+if cargo fmt --version >/dev/null 2>&1; then
+    say "format"
+    cargo fmt --all --check
+else
+    say "skipped: format (no rustfmt in this toolchain)"
+fi
+if cargo clippy --version >/dev/null 2>&1; then
+    say "lints"
+    cargo clippy --workspace --all-targets --quiet -- -D warnings
+else
+    say "skipped: lints (no clippy in this toolchain)"
+fi
+say "API pages"
+RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet -p slipring

@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Everything that has to pass, and the short version of each campaign.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+say() { printf '\n== %s\n' "$*"; }
+
+ci/check.sh
+say "tests"
+cargo test --workspace
+say "models (loom)"
+ci/loom.sh
+say "races of publish and park (short)"
+ci/litmus.sh 200000
+say "Miri (short)"
+ci/miri.sh
+say "ThreadSanitizer (short)"
+ci/tsan.sh
+say "the harness (short)"
+ci/bench.sh quick

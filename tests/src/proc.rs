@@ -1,0 +1,100 @@
+//! What `/proc` tells about a process: how much it has open, and in what it waits.
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+/// What must not grow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Holdings {
+    /// Open descriptors.
+    pub fds: usize,
+    /// Mapped areas of memory, of whatever kind. The allocator and the stacks of threads come and go by a few.
+    pub maps: usize,
+    /// Mapped segments: areas of a memfd. These are nobody's but ours.
+    pub segments: usize,
+    /// Threads.
+    pub threads: usize,
+    /// Resident memory, in KiB.
+    pub rss: u64,
+}
+
+/// What process `pid` has now.
+#[must_use]
+pub fn holdings(pid: u32) -> Holdings {
+    let maps = read(pid, "maps");
+    Holdings {
+        fds: count(pid, "fd"),
+        maps: maps.lines().count(),
+        segments: maps.lines().filter(|line| line.contains("/memfd:")).count(),
+        threads: count(pid, "task"),
+        rss: resident_kib(pid),
+    }
+}
+
+/// What the open descriptors of process `pid` lead to.
+#[must_use]
+pub fn open_files(pid: u32) -> Vec<String> {
+    let entries = fs::read_dir(format!("/proc/{pid}/fd")).expect("look at the descriptors of a process of ours");
+    // One may be closed between listing and reading.
+    let targets = entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+    targets.map(|target| target.to_string_lossy().into_owned()).collect()
+}
+
+/// Whether process `pid` runs the program called `name`.
+#[must_use]
+pub fn is_program(pid: u32, name: &str) -> bool {
+    read(pid, "comm").trim_end() == name
+}
+
+/// Waits until process `pid` sleeps in `poll(2)`, which is where a parked end sleeps.
+pub fn await_parked(pid: u32) {
+    await_that(|| is_parked(pid));
+}
+
+/// Whether the main thread of process `pid` sleeps in `poll(2)` now.
+#[must_use]
+pub fn is_parked(pid: u32) -> bool {
+    // The first word is the number of the system call, or "running".
+    let call = read(pid, "syscall");
+    let number = call.split(' ').next().and_then(|word| word.parse::<i64>().ok());
+    number == Some(libc::SYS_ppoll)
+}
+
+/// Waits until process `pid` has kept a processor busy for 3 ms, which nothing but spinning does here.
+pub fn await_spinning(pid: u32) {
+    let start = nanoseconds_run(pid);
+    await_that(|| nanoseconds_run(pid) - start > 3_000_000);
+}
+
+/// How long process `pid` has run on a processor. First number of `schedstat` (Documentation/scheduler/sched-stats).
+fn nanoseconds_run(pid: u32) -> u64 {
+    let stat = read(pid, "schedstat");
+    stat.split(' ').next().and_then(|word| word.parse().ok()).expect("the kernel writes a number")
+}
+
+/// Waits until process `pid` is in state `state`, as the third field of `/proc/<pid>/stat` names it.
+pub fn await_state(pid: u32, state: char) {
+    await_that(|| read(pid, "stat").rsplit(") ").next().is_some_and(|rest| rest.starts_with(state)));
+}
+
+/// Waits until `what` is so, for as long as it takes: the watchdog bounds it.
+pub fn await_that(mut what: impl FnMut() -> bool) {
+    while !what() {
+        thread::sleep(Duration::from_micros(500));
+    }
+}
+
+fn count(pid: u32, directory: &str) -> usize {
+    fs::read_dir(format!("/proc/{pid}/{directory}")).expect("look at a process of ours").count()
+}
+
+fn read(pid: u32, file: &str) -> String {
+    fs::read_to_string(format!("/proc/{pid}/{file}")).expect("look at a process of ours")
+}
+
+fn resident_kib(pid: u32) -> u64 {
+    let status = read(pid, "status");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a living process has memory");
+    line.trim().trim_end_matches(" kB").parse().expect("the kernel writes a number")
+}

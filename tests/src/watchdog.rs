@@ -1,0 +1,47 @@
+//! An end for tests that hang: the process aborts and says which wait it was.
+
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+/// How long a test may take that states no other time.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Watches until it is dropped.
+#[derive(Debug)]
+#[must_use = "a watchdog that is dropped watches nothing"]
+pub struct Watchdog {
+    /// Dropped with the watchdog, which is how its thread learns that all is well.
+    _alive: Sender<()>,
+}
+
+/// Aborts this process, naming `what`, unless the answer is dropped within ten seconds.
+pub fn watchdog(what: &str) -> Watchdog {
+    watchdog_for(what, PATIENCE)
+}
+
+/// The same with another time, for tests that do something a thousand times over.
+pub fn watchdog_for(what: &str, patience: Duration) -> Watchdog {
+    let (alive, dropped) = channel();
+    let what = what.to_owned();
+    thread::spawn(move || {
+        block_signals();
+        if dropped.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
+            // Straight to the descriptor: the harness captures what `eprintln` says until the test has ended.
+            let text = format!("\nwatchdog: {what} did not end within {} s\n", patience.as_secs());
+            let _ = rustix::io::write(std::io::stderr(), text.as_bytes());
+            std::process::abort();
+        }
+    });
+    Watchdog { _alive: alive }
+}
+
+/// Signals of this process are for the threads that the tests are about.
+fn block_signals() {
+    // SAFETY: a signal set is plain numbers, for which zero is valid.
+    let mut all: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: fills the set that it is given.
+    unsafe { libc::sigfillset(&raw mut all) };
+    // SAFETY: reads the set that was just filled; no old set is asked for.
+    unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &raw const all, std::ptr::null_mut()) };
+}

@@ -1,0 +1,55 @@
+//! Every example runs as a newcomer runs it, says something, and ends well by itself.
+
+use slipring_tests::scratch::Scratch;
+use slipring_tests::watchdog::watchdog_for;
+use std::process::Command;
+use std::time::Duration;
+
+/// Runs `cargo run --example` and gives what it printed. The first of these tests may have to build it.
+fn run(example: &str) -> String {
+    let _watchdog = watchdog_for(&format!("the example {example}, or building it"), Duration::from_secs(240));
+    let scratch = Scratch::new();
+    // Cargo tells its tests where it is; somebody who starts this test by hand has it in the path.
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(["run", "--quiet", "--package", "slipring-examples", "--example", example]);
+    if is_release() {
+        command.arg("--release");
+    }
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).env("SLIPRING_RUNTIME_DIR", scratch.dir());
+    let output = command.output().expect("start cargo");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    println!("{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{example} ended with {}", output.status);
+    assert_eq!(std::fs::read_dir(scratch.dir()).expect("our directory").count(), 0, "{example} left something behind");
+    text
+}
+
+/// Whether this test was built for release, so that what it runs is the same build.
+fn is_release() -> bool {
+    let program = std::env::current_exe().expect("a test is a file");
+    program.iter().any(|part| part == "release")
+}
+
+#[test]
+fn hello() {
+    let text = run("hello");
+    assert!(text.contains("from another process") && text.contains("heard 3 messages"), "{text}");
+}
+
+#[test]
+fn zero_copy() {
+    let text = run("zero_copy");
+    assert!(text.contains("2000 blocks"), "{text}");
+}
+
+#[test]
+fn epoll() {
+    let text = run("epoll");
+    assert!(text.contains("3 sessions, 12 messages"), "{text}");
+}
+
+#[test]
+fn peer_restart() {
+    let text = run("peer_restart");
+    assert!(text.contains("the peer died") && text.contains("read by the second server"), "{text}");
+}

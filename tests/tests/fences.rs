@@ -1,0 +1,158 @@
+//! Wake-ups without `membarrier`: by option, for want of trust, and on a kernel that refuses the call, on either side and
+//! before or after the handshake. Both roles park and wake thousands of times, and none sleeps for ever.
+
+use slipring::{Bus, Fence, Listener, Options, Stats, Trust, Wait};
+use slipring_tests::alone::alone;
+use slipring_tests::peer::Peer;
+use slipring_tests::scratch::Scratch;
+use slipring_tests::watchdog::watchdog_for;
+use slipring_tests::{frames, peer, seccomp};
+use std::thread;
+use std::time::Duration;
+
+/// Round trips of each test; every wait on the way is a park, on both sides.
+const ROUNDS: u64 = 3000;
+
+/// Rounds between two in which the peer sleeps for longer than a nap.
+const LONG_SLEEP: u64 = 100;
+
+/// When the peer's kernel begins to refuse the call.
+#[derive(Clone, Copy, PartialEq)]
+enum Refused {
+    Never,
+    FromTheStart,
+    AfterTheHandshake,
+}
+
+/// A session each way with a process that sends back what it gets.
+fn sessions(scratch: &Scratch, options: &Options, peers_options: &str, refused: Refused) -> (Bus, Bus, Peer) {
+    let mut peer = peer!();
+    let refuse = format!("refuse-membarrier {}", libc::EPERM);
+    if refused == Refused::FromTheStart {
+        peer.must(&refuse);
+    }
+    let (ours, theirs) = (scratch.path("ours"), scratch.path("theirs"));
+    let options = options.clone().wait(Wait::Park).capacity(4096);
+    let mut listener = Listener::bind(&ours, &options).expect("a name");
+    peer.tell(&format!("connect {ours} wait=park {peers_options}"));
+    let receives = listener.accept_bus().expect("a session");
+    assert_eq!(peer.answer(), "ok");
+    peer.must(&format!("bind {theirs} wait=park capacity=4096 {peers_options}"));
+    peer.tell("accept");
+    let sends = Bus::connect(&theirs, &options).expect("a session");
+    assert_eq!(peer.answer(), "ok");
+    if refused == Refused::AfterTheHandshake {
+        peer.must(&refuse);
+    }
+    (sends, receives, peer)
+}
+
+/// Thousands of round trips. What the receiving end here and the one of the peer have counted: (our stats, their naps).
+fn rounds(options: &Options, peers_options: &str, refused: Refused) -> (Stats, u64) {
+    let scratch = Scratch::new();
+    let (mut sends, mut receives, mut peer) = sessions(&scratch, options, peers_options, refused);
+    peer.tell(&format!("echo {ROUNDS}"));
+    for number in 0..ROUNDS {
+        if number % LONG_SLEEP == 0 {
+            thread::sleep(Duration::from_millis(3));
+        }
+        sends.publish(frames::type_id(number), &frames::payload(number, 30)).expect("open");
+        let lease = receives.recv().expect("the same frame");
+        assert!(frames::is(number, lease.type_id(), &lease));
+    }
+    assert_eq!(peer.answer(), format!("ok {ROUNDS}"));
+    let stats = receives.stats();
+    assert!(stats.parks > ROUNDS / 2, "{stats:?}");
+    assert!(stats.bells_heard > ROUNDS / 4, "{stats:?}");
+    assert!(peer.number("stat parks") > ROUNDS / 2);
+    assert!(peer.number("stat bells-heard") > ROUNDS / 4);
+    (stats, peer.number("stat naps"))
+}
+
+#[test]
+fn with_the_barrier_long_sleeps_begin_with_a_nap() {
+    let _watchdog = watchdog_for("parking with membarrier", Duration::from_secs(30));
+    let (_, naps) = rounds(&Options::default(), "", Refused::Never);
+    assert!(naps >= ROUNDS / LONG_SLEEP / 2, "{naps}");
+}
+
+#[test]
+fn either_side_that_asks_for_fences_gets_them_on_both() {
+    let _watchdog = watchdog_for("parking with fences", Duration::from_secs(30));
+    let always = Options::default().fence(Fence::Always);
+    for (options, peers_options) in [(&always, ""), (&Options::default(), "fence=always"), (&always, "fence=always")] {
+        let (stats, naps) = rounds(options, peers_options, Refused::Never);
+        // Who fences needs no nap.
+        assert_eq!((stats.naps, naps), (0, 0), "{peers_options}");
+    }
+}
+
+#[test]
+fn either_side_that_does_not_trust_the_other_fences() {
+    let _watchdog = watchdog_for("parking without trust", Duration::from_secs(30));
+    let untrusted = Options::default().trust(Trust::Untrusted);
+    for (options, peers_options) in
+        [(&untrusted, ""), (&Options::default(), "trust=untrusted"), (&untrusted, "trust=untrusted")]
+    {
+        let (stats, naps) = rounds(options, peers_options, Refused::Never);
+        assert_eq!((stats.naps, naps), (0, 0), "{peers_options}");
+    }
+}
+
+#[test]
+fn a_kernel_that_refuses_the_call_from_the_start_means_fences_on_both_sides() {
+    let _watchdog = watchdog_for("parking without membarrier", Duration::from_secs(30));
+    let (stats, naps) = rounds(&Options::default(), "", Refused::FromTheStart);
+    assert_eq!((stats.naps, naps), (0, 0));
+}
+
+#[test]
+fn a_kernel_that_refuses_the_call_later_leaves_naps_that_wake_all_the_same() {
+    let _watchdog = watchdog_for("parking when membarrier goes away", Duration::from_secs(30));
+    let (_, naps) = rounds(&Options::default(), "", Refused::AfterTheHandshake);
+    // Three milliseconds of sleep, a millisecond at a time.
+    assert!(naps >= ROUNDS / LONG_SLEEP, "{naps}");
+}
+
+#[test]
+fn our_own_kernel_may_refuse_the_call_too() {
+    alone("our_own_kernel_may_refuse_the_call_too", || {
+        let _watchdog = watchdog_for("parking without membarrier of our own", Duration::from_secs(30));
+        let scratch = Scratch::new();
+        // Agreed upon before, refused afterwards.
+        let (mut sends, mut receives, mut peer) = sessions(&scratch, &Options::default(), "", Refused::Never);
+        seccomp::refuse_membarrier(libc::ENOSYS);
+        peer.tell("echo 500");
+        for number in 0..500 {
+            sends.publish(frames::type_id(number), &frames::payload(number, 30)).expect("open");
+            assert!(receives.recv().is_ok_and(|lease| frames::is(number, lease.type_id(), &lease)));
+        }
+        assert_eq!(peer.answer(), "ok 500");
+        // This process remembers that it registered once; what is new in it fails, and is noticed.
+        let (stats, _) = rounds(&Options::default(), "", Refused::FromTheStart);
+        assert_eq!(stats.naps, 0);
+    });
+}
+
+#[test]
+fn a_full_ring_of_an_untrusted_pair_wakes_its_writer_each_time() {
+    let _watchdog = watchdog_for("waiting for room without trust", Duration::from_secs(30));
+    for (options, peers_options) in [
+        (Options::default().trust(Trust::Untrusted), "trust=untrusted"),
+        (Options::default().fence(Fence::Always), ""),
+        (Options::default(), ""),
+    ] {
+        let scratch = Scratch::new();
+        let mut peer = peer!();
+        peer.must(&format!("bind {} capacity=256 wait=park {peers_options}", scratch.path("bus")));
+        peer.tell("accept");
+        let mut bus = Bus::connect(&scratch.path("bus"), &options.wait(Wait::Park)).expect("a session");
+        assert_eq!(peer.answer(), "ok");
+        peer.tell("recv 20000");
+        for number in 0..20_000 {
+            bus.publish(frames::type_id(number), &frames::payload(number, 100)).expect("open");
+        }
+        assert_eq!(peer.answer(), "ok 20000");
+        assert!(bus.stats().parks > 100, "{:?}", bus.stats());
+    }
+}
