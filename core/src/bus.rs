@@ -8,12 +8,12 @@ pub use lease::{Batch, Frame, Lease, Message};
 
 use crate::deadline::Deadline;
 use crate::error::{Cause, Error};
+use crate::listener::Listener;
 use crate::observe::{State, Stats};
 use crate::options::{Options, Trust};
 use crate::ring::{Show, Taken};
 use crate::session::connect;
 use crate::session::link::Link;
-use crate::session::listener::Acceptor;
 use crate::side::{Patience, Side};
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -97,6 +97,11 @@ impl Inbox {
 }
 
 impl Bus {
+    /// The receiving end of a session that a listener accepted.
+    pub(crate) fn receiving(side: Side<Link>, trust: Trust) -> Self {
+        Self::new(side, Role::Receives, trust)
+    }
+
     fn new(side: Side<Link>, role: Role, trust: Trust) -> Self {
         let inbox = Inbox { copies: trust == Trust::Untrusted, bytes: Vec::new(), batch: Vec::new() };
         Self { side, role, inbox, closed: false }
@@ -227,9 +232,10 @@ impl Drop for Bus {
     }
 }
 
-/// The descriptor for a foreign event loop, level-triggered: when it is readable, call `try_recv` (or, on the sending end,
-/// what was `Full`) until it answers `Empty` (`Full`) again. That answer arms the descriptor; only the library reads from
-/// it. From the first call on the peer fences after each of its stores, because a foreign loop cannot nap.
+/// The descriptor for a foreign event loop, level-triggered. Call `try_recv` (or, on the sending end, what was `Full`) right
+/// after adding it, and whenever it is readable, until the answer is `Empty` (`Full`): that answer arms it, and before the
+/// first one nothing does. Only the library reads from it. From the first call on the peer fences after each of its stores,
+/// because a foreign loop cannot nap.
 impl AsFd for Bus {
     fn as_fd(&self) -> BorrowedFd<'_> {
         if self.side.check_ours().is_ok() {
@@ -531,71 +537,4 @@ impl Bus {
 
 fn at_least_one(limit: usize) -> Result<(), Cause> {
     if limit == 0 { Err(Cause::InvalidArgument { which: "limit must be at least 1" }) } else { Ok(()) }
-}
-
-/// A name at which any number of peers can connect.
-///
-/// It works only inside its accepting calls; there is no thread behind it. Clients that send garbage or nothing cost the
-/// others nothing. Dropping it gives the name back; the sessions that it made live on.
-#[derive(Debug)]
-pub struct Listener(Acceptor);
-
-impl Listener {
-    /// Takes `address`: a bare name (`[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}`, in the user's runtime directory), a path (anything
-    /// with a `/`), or either behind `ipc://`.
-    ///
-    /// # Errors
-    /// As for [`Bus::listen`].
-    pub fn bind(address: &str, options: &Options) -> Result<Self, Error> {
-        Acceptor::bind(address, options).map(Self)
-    }
-
-    /// The next session, waiting for it: its receiving end.
-    ///
-    /// # Errors
-    /// [`Cause::Interrupted`] if a signal handler ran; [`Cause::OutOfMemory`]; [`Cause::Forked`]. What single clients do
-    /// wrong is told to them, and counted by [`refused`](Self::refused); it is no error here.
-    pub fn accept_bus(&mut self) -> Result<Bus, Error> {
-        self.accept_bus_until(Deadline::NEVER)
-    }
-
-    /// As [`accept_bus`](Self::accept_bus), until `deadline`, then [`Cause::Timeout`].
-    ///
-    /// # Errors
-    /// As for [`accept_bus`](Self::accept_bus).
-    pub fn accept_bus_until(&mut self, deadline: Deadline) -> Result<Bus, Error> {
-        self.accept(Some(deadline))
-    }
-
-    /// As [`accept_bus`](Self::accept_bus), or [`Cause::Empty`] if no handshake can be completed now.
-    ///
-    /// # Errors
-    /// As for [`accept_bus`](Self::accept_bus).
-    pub fn try_accept_bus(&mut self) -> Result<Bus, Error> {
-        self.accept(None)
-    }
-
-    fn accept(&mut self, deadline: Option<Deadline>) -> Result<Bus, Error> {
-        let side = self.0.accept(deadline)?;
-        Ok(Bus::new(*side, Role::Receives, self.0.settings().trust))
-    }
-
-    /// The address, as it can be given to [`Bus::connect`].
-    #[must_use]
-    pub fn address(&self) -> String {
-        self.0.address().to_string()
-    }
-
-    /// How many clients were turned down, or gave up in mid-handshake, so far.
-    #[must_use]
-    pub fn refused(&self) -> u64 {
-        self.0.refused()
-    }
-}
-
-/// Readable when [`try_accept_bus`](Listener::try_accept_bus) has something to do, level-triggered.
-impl AsFd for Listener {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.fd()
-    }
 }

@@ -199,9 +199,9 @@ impl Error {
     pub(crate) fn system(tried: impl Into<String>, source: impl Into<io::Error>) -> Self {
         let source = source.into();
         let cause = match source.raw_os_error() {
-            Some(libc::ENOMEM | libc::EMFILE | libc::ENFILE | libc::ENOSPC | libc::EDQUOT | libc::ENOBUFS) => {
-                Cause::OutOfMemory
-            }
+            Some(
+                libc::ENOMEM | libc::EMFILE | libc::ENFILE | libc::ENOSPC | libc::EDQUOT | libc::ENOBUFS | libc::EFBIG,
+            ) => Cause::OutOfMemory,
             Some(libc::EINTR) => Cause::Interrupted,
             _ => Cause::System,
         };

@@ -123,11 +123,15 @@ mod session;
 // Floor 4: what users of the transport touch.
 #[cfg(not(loom))]
 mod bus;
+#[cfg(not(loom))]
+mod listener;
 
 #[cfg(not(loom))]
-pub use bus::{Batch, Bus, Claim, CommitError, Frame, Lease, Listener, Message};
+pub use bus::{Batch, Bus, Claim, CommitError, Frame, Lease, Message};
 pub use deadline::Deadline;
 pub use error::{Cause, Error, Refusal, Violation};
+#[cfg(not(loom))]
+pub use listener::Listener;
 pub use observe::{State, Stats};
 #[cfg(not(loom))]
 pub use options::{Fence, Options, Trust};

@@ -31,7 +31,7 @@ use crate::sys::socket::{self, Credentials};
 use crate::sys::{self, barrier};
 use std::io;
 use std::os::fd::AsFd;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Why a handshake ended early.
 #[derive(Debug)]
@@ -159,6 +159,9 @@ impl Incoming {
         if received.truncated {
             return Err(Violation::Descriptors.into());
         }
+        if received.starved {
+            return Err(Error::new(Cause::OutOfMemory, "take the peer's segment: no file descriptor is left").into());
+        }
         if received.bytes == 0 {
             return Err(Broken::Gone);
         }
@@ -225,6 +228,9 @@ fn attach_outbox(fd: Fd, told: u64, ring: RingSize) -> Result<PeerSegment, Error
     }
     PeerSegment::attach(fd, told, size)
 }
+
+/// How long a wait in the client's handshake goes on over signals: many times what a live listener takes to answer.
+const UNDISTURBED: Duration = Duration::from_millis(100);
 
 /// Everything that both sides have when the handshake is over.
 struct Joined<'a> {
@@ -470,7 +476,11 @@ fn say(socket: &Fd, message: &Message, fds: &[std::os::fd::BorrowedFd<'_>]) -> R
 }
 
 /// Waits for the next message; a refusal is an error.
+///
+/// Signals are for the user, but not in the first moments: a handshake that begins anew at each would never end in a storm
+/// of them.
 fn hear(incoming: &mut Incoming, socket: &Fd, deadline: Deadline) -> Result<Arrived, Broken> {
+    let begin = Instant::now();
     loop {
         if let Some(arrived) = incoming.receive(socket)? {
             return match arrived.message {
@@ -482,6 +492,11 @@ fn hear(incoming: &mut Incoming, socket: &Fd, deadline: Deadline) -> Result<Arri
         if left.is_some_and(|left| left.is_zero()) {
             return Err(Error::new(Cause::Timeout, "wait for the listener's side of the handshake").into());
         }
-        sys::poll_readable(socket.as_fd(), left).map_err(|error| Error::system("wait for the handshake", error))?;
+        match sys::poll_readable(socket.as_fd(), left) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted || begin.elapsed() > UNDISTURBED => {
+                return Err(Error::system("wait for the handshake", error).into());
+            }
+            _ => {}
+        }
     }
 }

@@ -56,7 +56,7 @@ impl Link {
                 return None;
             }
         };
-        if received.truncated || !received.fds.is_empty() {
+        if received.truncated || received.starved || !received.fds.is_empty() {
             heard.violation = Some(Violation::Descriptors);
             return None;
         }

@@ -55,8 +55,10 @@ pub(crate) struct Received {
     pub(crate) fds: Vec<Fd>,
     /// Who sent it, if that was asked for and came along.
     pub(crate) credentials: Option<Credentials>,
-    /// More descriptors were sent than a message of ours has, or the process could take. The surplus is closed.
+    /// More descriptors were sent than a message of ours has. The surplus is closed.
     pub(crate) truncated: bool,
+    /// Descriptors were sent that this process could not take, because it has no more.
+    pub(crate) starved: bool,
 }
 
 /// A new socket bound to `file` in `dir`; nobody can connect yet.
@@ -158,10 +160,14 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, buf: &mut [u8], want_credentials: 
         // SAFETY: the header names `buf` and `control` with their true lengths, and both outlive the call.
         let bytes = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) };
         let bytes = usize::try_from(bytes).map_err(|_| io::Error::last_os_error())?;
-        let truncated = header.msg_flags & libc::MSG_CTRUNC != 0;
-        let mut received = Received { bytes, fds: Vec::new(), credentials: None, truncated };
+        let mut received = Received { bytes, fds: Vec::new(), credentials: None, truncated: false, starved: false };
         let written: usize = header.msg_controllen as _;
         read_control(&control.0[..written], registry, &mut received);
+        if header.msg_flags & libc::MSG_CTRUNC != 0 {
+            // There was room for all that a message of ours has: fewer came only if we could not take them.
+            received.starved = received.fds.len() < MOST_FDS;
+            received.truncated |= !received.starved;
+        }
         if !want_credentials {
             received.credentials = None;
         }

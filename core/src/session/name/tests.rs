@@ -266,15 +266,15 @@ fn a_forked_child_neither_holds_nor_gives_back_the_name() {
     let scratch = Scratch::new();
     let address = scratch.address("x");
     let taken = scratch.take(&address).expect("free");
-    let held = std::mem::ManuallyDrop::new(taken);
+    let mut held = Some(taken);
+    // The child drops its copy; the parent's is another.
     let code = in_child(|| {
-        // SAFETY: the child's copy is dropped once, here; the parent's is another.
-        drop(unsafe { std::ptr::read(&raw const *held) });
+        drop(held.take());
         0
     });
     assert_eq!(code, 0);
     scratch.connect(&address).expect("still ours");
-    drop(std::mem::ManuallyDrop::into_inner(held));
+    drop(held);
     assert!(!scratch.path().join("x").exists());
 }
 

@@ -1,0 +1,75 @@
+//! Listeners, as users see them: a name, and the sessions that come to it.
+
+use crate::bus::Bus;
+use crate::deadline::Deadline;
+use crate::error::Error;
+use crate::options::Options;
+use crate::session::listener::Acceptor;
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// A name at which any number of peers can connect.
+///
+/// It works only inside its accepting calls; there is no thread behind it. Clients that send garbage or nothing cost the
+/// others nothing. Dropping it gives the name back; the sessions that it made live on.
+#[derive(Debug)]
+pub struct Listener(Acceptor);
+
+impl Listener {
+    /// Takes `address`: a bare name (`[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}`, in the user's runtime directory), a path (anything
+    /// with a `/`), or either behind `ipc://`.
+    ///
+    /// # Errors
+    /// As for [`Bus::listen`].
+    pub fn bind(address: &str, options: &Options) -> Result<Self, Error> {
+        Acceptor::bind(address, options).map(Self)
+    }
+
+    /// The next session, waiting for it: its receiving end.
+    ///
+    /// # Errors
+    /// [`Cause::Interrupted`](crate::Cause::Interrupted) if a signal handler ran; [`Cause::OutOfMemory`](crate::Cause::OutOfMemory); [`Cause::Forked`](crate::Cause::Forked). What single clients do
+    /// wrong is told to them, and counted by [`refused`](Self::refused); it is no error here.
+    pub fn accept_bus(&mut self) -> Result<Bus, Error> {
+        self.accept_bus_until(Deadline::NEVER)
+    }
+
+    /// As [`accept_bus`](Self::accept_bus), until `deadline`, then [`Cause::Timeout`](crate::Cause::Timeout).
+    ///
+    /// # Errors
+    /// As for [`accept_bus`](Self::accept_bus).
+    pub fn accept_bus_until(&mut self, deadline: Deadline) -> Result<Bus, Error> {
+        self.accept(Some(deadline))
+    }
+
+    /// As [`accept_bus`](Self::accept_bus), or [`Cause::Empty`](crate::Cause::Empty) if no handshake can be completed now.
+    ///
+    /// # Errors
+    /// As for [`accept_bus`](Self::accept_bus).
+    pub fn try_accept_bus(&mut self) -> Result<Bus, Error> {
+        self.accept(None)
+    }
+
+    fn accept(&mut self, deadline: Option<Deadline>) -> Result<Bus, Error> {
+        let side = self.0.accept(deadline)?;
+        Ok(Bus::receiving(*side, self.0.settings().trust))
+    }
+
+    /// The address, as it can be given to [`Bus::connect`].
+    #[must_use]
+    pub fn address(&self) -> String {
+        self.0.address().to_string()
+    }
+
+    /// How many clients were turned down, or gave up in mid-handshake, so far.
+    #[must_use]
+    pub fn refused(&self) -> u64 {
+        self.0.refused()
+    }
+}
+
+/// Readable when [`try_accept_bus`](Listener::try_accept_bus) has something to do, level-triggered.
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.fd()
+    }
+}
