@@ -11,7 +11,7 @@ use std::io::IoSlice;
 
 impl<C: Channel> Side<C> {
     /// Publishes one frame that carries `payload`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn publish(
         &mut self,
         type_id: u32,
@@ -69,7 +69,7 @@ impl<C: Channel> Side<C> {
     }
 
     /// Room for a frame with `len` bytes of payload.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn slot(&mut self, len: usize, patience: Patience) -> Result<Slot, Cause> {
         self.check_open()?;
         if len > self.inline_limit() {
@@ -123,7 +123,7 @@ impl<C: Channel> Side<C> {
     /// Commits `slot`, and wakes the peer if it sleeps and the frame is shown.
     ///
     /// This cannot fail: if the peer turns out to have broken the protocol, the next call says so.
-    #[inline]
+    #[inline(always)]
     fn finish(&mut self, slot: Slot, type_id: u32, used: usize, show: Show) {
         self.writer.commit(slot, type_id, used, 0, show);
         self.stats.frames_sent += 1;

@@ -56,6 +56,8 @@ pub(crate) struct Writer {
     tail: u64,
     /// A frame may end here at the latest: everything that was seen read, plus the ring, less the spare line.
     limit: u64,
+    /// A frame that ends here at the latest is nothing special: it is within the limit, needs no pad, and nobody starves.
+    window: u64,
     /// The read position last seen.
     seen: u64,
     /// The first frame of a group that has not been shown, if there is one.
@@ -102,7 +104,8 @@ impl Writer {
     pub(crate) fn new(header: WriteSpan, ring: WriteSpan, peer: ReadSpan, size: RingSize) -> Self {
         let limit = size.bytes() - LINE;
         let (ring, header, peer) = (WriteRing::new(ring, size), WriteHeader::new(header), ReadHeader::new(peer));
-        Self { ring, header, peer, tail: 0, limit, seen: 0, held: None, cleared: 0, starving: false }
+        let window = limit.min(size.bytes());
+        Self { ring, header, peer, tail: 0, limit, window, seen: 0, held: None, cleared: 0, starving: false }
     }
 
     /// The longest payload that fits into a frame of this ring.
@@ -126,18 +129,40 @@ impl Writer {
     pub(crate) fn reserve(&mut self, len: usize) -> Result<Slot, NoRoom> {
         debug_assert!(len <= self.payload_max());
         let bytes = frame_bytes(len);
+        let mut slot = Slot { start: self.tail, end: self.tail + bytes, len };
+        if slot.end > self.window {
+            slot = self.reserve_outside_window(bytes, len)?;
+        }
+        if slot.end != self.cleared {
+            // Payload may now be written over a word that was cleared for another size.
+            self.cleared = self.tail;
+            self.clear(slot.end);
+        }
+        Ok(slot)
+    }
+
+    /// As [`reserve`](Self::reserve), where a pad may be needed, the limit may be old, or the reader may have been asked for
+    /// credit.
+    #[cold]
+    #[inline(never)]
+    fn reserve_outside_window(&mut self, bytes: u64, len: usize) -> Result<Slot, NoRoom> {
         let to_end = self.size().to_end(self.tail);
         let start = if bytes > to_end { self.tail + to_end } else { self.tail };
         let end = start + bytes;
         if end > self.limit && !self.has_room(end).map_err(NoRoom::Corrupt)? {
             return Err(NoRoom::Until(end));
         }
-        if end != self.cleared {
-            // Payload may now be written over a word that was cleared for another size.
-            self.cleared = self.tail;
-            self.clear(end);
+        if self.starving {
+            self.starving = false;
+            self.header.store_u64(STARVING, 0, Relaxed);
         }
+        self.open_window();
         Ok(Slot { start, end, len })
+    }
+
+    /// Sets the window for frames from `tail` on.
+    fn open_window(&mut self) {
+        self.window = if self.starving { 0 } else { self.limit.min(self.tail + self.size().to_end(self.tail)) };
     }
 
     /// Looks how far the peer has read, and whether a frame may now end at `end`.
@@ -151,6 +176,7 @@ impl Writer {
         }
         self.seen = read;
         self.limit = read + self.size().bytes() - LINE;
+        self.open_window();
         Ok(end <= self.limit)
     }
 
@@ -159,13 +185,8 @@ impl Writer {
         if !self.starving {
             self.starving = true;
             self.header.store_u64(STARVING, 1, Relaxed);
+            self.open_window();
         }
-    }
-
-    #[cold]
-    fn end_starving(&mut self) {
-        self.starving = false;
-        self.header.store_u64(STARVING, 0, Relaxed);
     }
 
     /// Copies `bytes` into the slot's payload, `at` bytes from its start.
@@ -201,9 +222,6 @@ impl Writer {
     #[inline]
     pub(crate) fn commit(&mut self, slot: Slot, type_id: u32, used: usize, correlation: u32, show: Show) {
         debug_assert!(used <= slot.len && slot.start >= self.tail && slot.end <= self.limit);
-        if self.starving {
-            self.end_starving();
-        }
         let bytes = frame_bytes(used);
         let end = slot.start + bytes;
         if end != slot.end {
@@ -215,10 +233,7 @@ impl Writer {
         if slot.start == self.tail {
             self.place(slot.start, show);
         } else {
-            // The frame cannot be reached before the pad is seen, so the pad's word goes last and shows both.
-            self.store_commit(slot.start);
-            self.ring.store_u64(self.tail + REST, Rest::pad().encode(), Relaxed);
-            self.place(self.tail, show);
+            self.place_behind_pad(slot.start, show);
         }
         self.tail = end;
         if show == Show::Now && self.held.is_some() {
@@ -235,12 +250,23 @@ impl Writer {
         if bytes <= AHEAD_FRAME && next + AHEAD <= self.limit {
             self.ring.prefetch_for_writing(next + AHEAD);
         }
-        if next <= self.limit && bytes <= self.size().to_end(self.tail) {
+        if next <= self.window {
             self.clear(next);
             self.cleared = next;
         } else {
             self.cleared = self.tail;
         }
+    }
+
+    /// The frame at `start` cannot be reached before the pad at the tail is seen, so the pad's word goes last and shows both.
+    #[cold]
+    #[inline(never)]
+    fn place_behind_pad(&mut self, start: u64, show: Show) {
+        self.store_commit(start);
+        self.ring.store_u64(self.tail + REST, Rest::pad().encode(), Relaxed);
+        self.place(self.tail, show);
+        // The frame opens a new lap.
+        self.window = self.limit.min(start + self.size().bytes());
     }
 
     /// Makes the held group visible. Returns whether there was one.

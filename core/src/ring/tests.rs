@@ -50,6 +50,7 @@ impl Ends {
     fn turn_to(&mut self, position: u64) {
         (self.writer.tail, self.writer.seen, self.writer.cleared) = (position, position, position);
         self.writer.limit = position + self.size.bytes() - LINE;
+        self.writer.open_window();
         (self.reader.head, self.reader.released, self.reader.told) = (position, position, position);
         self.theirs.store_u64(READ, position, Release);
         self.ring.store_u32(position, 0, Release);

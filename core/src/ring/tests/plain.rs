@@ -148,6 +148,7 @@ impl Bench {
             }
         };
         assert!(fits, "there is no room for {len} bytes");
+        self.starving = false;
         let payload = self.payload(start, len);
         assert_eq!(slot.len(), len);
         self.fill(slot, &payload);
@@ -155,7 +156,6 @@ impl Bench {
         let used = len * share / 1000;
         self.sent += 1;
         self.ends.writer.commit(slot, self.sent, used, 0, show);
-        self.starving = false;
         self.tail = start + frame_bytes(used);
         self.hidden.push_back(Plain { type_id: self.sent, payload: payload[..used].to_vec(), end: self.tail });
         if show == Show::Now {
