@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PAYLOAD = 32, BACK = 128, PLACE = 256, PLACES = 64, BLOCKS_AT = 36864, F_TRIPS = 50000, W_TRIPS = 250,
+enum { PAYLOAD = 32, BACK = 128, PLACE = 256, PLACES = 4096, BLOCKS_AT = 2 * PLACE * PLACES + 4096, F_TRIPS = 50000, W_TRIPS = 250,
        LONGEST = 1 << 24 };
 static const uint64_t STEP = 0x9E3779B97F4A7C15u; /* as in src/payload.rs */
 
@@ -105,7 +105,7 @@ static uint64_t get(size_t at, int bell, uint64_t turn) {
 /* A block of round trips at one place, by the asking side (0) or the answering side (1). */
 static void trips(int side, uint64_t *turn, long count, int sleeps) {
     static size_t places[2];
-    size_t at = (places[sleeps]++ % PLACES + (sleeps ? PLACES : 0)) * PLACE;
+    size_t at = (places[sleeps]++ * 81 % PLACES + (sleeps ? PLACES : 0)) * PLACE; /* some pages on each time */
     int there = sleeps ? bells[0] : -1, back = sleeps ? bells[1] : -1;
     for (long i = 0; i < count; i++) {
         uint64_t seed = ++*turn, begin, found;

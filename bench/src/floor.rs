@@ -22,10 +22,10 @@ use crate::payload::{fill, sum};
 pub(crate) const LINE_PAYLOAD: usize = 32;
 /// Where the blocks of B, B0 and S start.
 pub(crate) const BLOCKS_AT: usize = 4096;
-/// 64 places for F and W, each of two lines that are not fetched together. Every block of round trips takes the next
-/// place, because how far a line is from a core depends on its address.
-pub(crate) const LINES: usize = 64 * PLACE;
-const PLACE: usize = 256;
+/// As much as a default ring: places for F and W, each of two lines that are not fetched together. Every block of round
+/// trips takes the next place, some pages on, because how far a line is from a core depends on its address.
+pub(crate) const LINES: usize = 1 << 20;
+const PLACE: usize = 81 * 256;
 /// From the line (or word) of the side that speaks first to that of the side that answers.
 const BACK: usize = 128;
 const FILLED: usize = 0;

@@ -2,9 +2,10 @@
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::fd::OwnedFd;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::thread;
 
 /// A running second process that obeys the lines of [`script`](crate::script). Killed on drop.
 #[derive(Debug)]
@@ -33,7 +34,15 @@ macro_rules! peer_program {
 impl Peer {
     /// Starts `command`, which is the peer's program with whatever environment, user or limits a test wants.
     pub fn start(command: &mut Command) -> Self {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start the second process");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = loop {
+            match command.spawn() {
+                // A program that was just copied is busy while a process that was forked during the copy has not yet
+                // become another program.
+                Err(busy) if busy.kind() == ErrorKind::ExecutableFileBusy => thread::yield_now(),
+                started => break started.expect("start the second process"),
+            }
+        };
         let orders = child.stdin.take().expect("stdin is a pipe");
         let answers = BufReader::new(child.stdout.take().expect("stdout is a pipe"));
         Self { child, orders, answers }

@@ -17,7 +17,7 @@
 //! fork   exec                    have a child; its number
 //! storm US                       signals to oneself      refuse-membarrier ERRNO   a kernel without it
 //! knock ADDRESS STAGE   pose ADDRESS STAGE               a handshake that goes no further (client, listener)
-//! race ADDRESS WITNESS ROUNDS    see `race`              churn ADDRESS COUNT       connect, say one thing, close
+//! race ADDRESS WITNESS ROUNDS [killed]   see `race`      churn ADDRESS COUNT       connect, say one thing, close
 //! ```
 //!
 //! OPTION: `capacity=` `inline=` `wait=` `trust=` `fence=` `handshake=MS`.
@@ -175,7 +175,10 @@ impl Script {
                 bus.close(Duration::from_millis(linger))?;
             }
             "drop" => (self.listener, self.sends, self.receives) = (None, None, None),
-            "race" => return crowd::race(order.word(0), order.word(1), order.number(2)),
+            "race" => {
+                let some_are_killed = order.words.get(3) == Some(&"killed");
+                return crowd::race(order.word(0), order.word(1), order.number(2), some_are_killed);
+            }
             "churn" => return crowd::churn(order.word(0), order.number(1)),
             "knock" => self.raw = Some(raw::knock(order.word(0), order.word(1))),
             "pose" => self.raw = Some(raw::pose(order.word(0), order.word(1), || say("ok"))),

@@ -1,5 +1,6 @@
 //! An end for tests that hang: the process aborts and says which wait it was.
 
+use std::fs;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -28,12 +29,23 @@ pub fn watchdog_for(what: &str, patience: Duration) -> Watchdog {
         block_signals();
         if dropped.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
             // Straight to the descriptor: the harness captures what `eprintln` says until the test has ended.
-            let text = format!("\nwatchdog: {what} did not end within {} s\n", patience.as_secs());
+            let text = format!("\nwatchdog: {what} did not end within {} s\n{}", patience.as_secs(), threads());
             let _ = rustix::io::write(std::io::stderr(), text.as_bytes());
             std::process::abort();
         }
     });
     Watchdog { _alive: alive }
+}
+
+/// What every thread of this process does, for whoever looks for the fault: its name, and the number and arguments of the
+/// system call that it is in.
+fn threads() -> String {
+    let mut text = String::new();
+    for task in fs::read_dir("/proc/self/task").into_iter().flatten().flatten() {
+        let read = |file| fs::read_to_string(task.path().join(file)).unwrap_or_default();
+        text += &format!("  {}: {}\n", read("comm").trim_end(), read("syscall").trim_end());
+    }
+    text
 }
 
 /// Signals of this process are for the threads that the tests are about.

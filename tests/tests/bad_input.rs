@@ -5,6 +5,7 @@ use slipring_tests::peer::Peer;
 use slipring_tests::scratch::Scratch;
 use slipring_tests::watchdog::{watchdog, watchdog_for};
 use slipring_tests::{frames, peer, peer_program};
+use std::collections::BTreeMap;
 use std::io::IoSlice;
 use std::mem::ManuallyDrop;
 use std::process::Command;
@@ -241,25 +242,19 @@ fn frame_bytes(len: usize) -> u64 {
     (len as u64 + 16).next_multiple_of(64)
 }
 
-/// Publishes a frame of each length of `sizes` at each of `offsets` of the ring, with frames of one line to get there.
-/// How many that were.
-fn publish_everywhere(bus: &mut Bus, capacity: u64, offsets: &[u64], sizes: impl Fn() -> Vec<usize>) -> u64 {
+/// Publishes a frame of each length of `sizes` at each of `offsets` of the ring. How many frames that took: where nothing is
+/// left to be done, one of a line goes on.
+fn publish_everywhere(bus: &mut Bus, capacity: u64, offsets: &[u64], sizes: &[usize]) -> u64 {
+    let mut due: BTreeMap<u64, Vec<usize>> = offsets.iter().map(|&offset| (offset, sizes.to_vec())).collect();
     let (mut tail, mut number) = (0_u64, 0);
-    let mut publish = |len: usize, tail: &mut u64| {
+    while due.values().any(|sizes| !sizes.is_empty()) {
+        let len = due.get_mut(&(tail % capacity)).and_then(Vec::pop).unwrap_or(0);
         let mut claim = bus.claim(len).expect("room comes");
         frames::fill(number, &mut claim);
         claim.commit(frames::type_id(number), len).expect("open");
         number += 1;
-        let to_end = capacity - *tail % capacity;
-        *tail += frame_bytes(len) + if frame_bytes(len) > to_end { to_end } else { 0 };
-    };
-    for &offset in offsets {
-        for size in sizes() {
-            while tail % capacity != offset {
-                publish(0, &mut tail);
-            }
-            publish(size, &mut tail);
-        }
+        let to_end = capacity - tail % capacity;
+        tail += frame_bytes(len) + if frame_bytes(len) > to_end { to_end } else { 0 };
     }
     number
 }
@@ -274,7 +269,8 @@ fn every_frame_size_arrives_from_every_offset_of_the_small_rings() {
         assert_eq!(max as u64, capacity / 2 - 16);
         peer.tell("recv 1000000");
         let offsets: Vec<u64> = (0..capacity).step_by(64).collect();
-        let sent = publish_everywhere(&mut bus, capacity, &offsets, || (0..=max).collect());
+        let sizes: Vec<usize> = (0..=max).collect();
+        let sent = publish_everywhere(&mut bus, capacity, &offsets, &sizes);
         bus.close(Duration::from_secs(10)).expect("all is read");
         assert_eq!(peer.answer(), format!("err {sent} Closed"));
     }
@@ -289,13 +285,11 @@ fn large_rings_carry_the_sizes_around_each_line_and_around_their_limit_across_th
         let (mut bus, mut peer) = sender(&scratch, capacity, &limit);
         let max = bus.payload_max();
         peer.tell("recv 1000000");
-        let sizes = || {
-            let edges = [0, 1, 47, 48, 49, 111, 112, 113, max / 2, max - 64, max - 1, max];
-            edges.into_iter().filter(|&size| size <= max).collect()
-        };
+        let edges = [0, 1, 47, 48, 49, 111, 112, 113, max / 2, max - 64, max - 1, max];
+        let sizes: Vec<usize> = edges.into_iter().filter(|&size| size <= max).collect();
         // At the start, and at the last places before the end: the frame fits exactly, or a pad of each length stands.
         let offsets: Vec<u64> = [0, 64].into_iter().chain((1..=3).rev().map(|lines| capacity - 64 * lines)).collect();
-        let sent = publish_everywhere(&mut bus, capacity, &offsets, sizes);
+        let sent = publish_everywhere(&mut bus, capacity, &offsets, &sizes);
         bus.close(Duration::from_secs(20)).expect("all is read");
         assert_eq!(peer.answer(), format!("err {sent} Closed"));
     }

@@ -2,10 +2,12 @@
 
 use slipring::{Bus, Cause, Deadline, Listener, Options, Wait};
 use slipring_tests::alone::{alone, end_child, fork, in_child, split};
+use slipring_tests::meanwhile::meanwhile;
 use slipring_tests::peer::Peer;
 use slipring_tests::scratch::Scratch;
 use slipring_tests::watchdog::watchdog;
 use slipring_tests::{frames, peer, proc};
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -266,10 +268,10 @@ fn forks_during_a_stream_lose_nothing() {
         let scratch = Scratch::new();
         let (ends, mut peer) = ends(&scratch, &Options::default().capacity(4096));
         let mut receives = ends.receives;
-        peer.tell("send 50000 40");
+        peer.tell("send 20000 40");
         thread::scope(|scope| {
             let receiver = scope.spawn(move || {
-                for number in 0..50_000 {
+                for number in 0..20_000 {
                     let lease = receives.recv().expect("a frame");
                     assert!(frames::is(number, lease.type_id(), &lease));
                 }
@@ -281,7 +283,7 @@ fn forks_during_a_stream_lose_nothing() {
             }
             receiver.join().expect("no panic");
         });
-        assert_eq!(peer.answer(), "ok 50000");
+        assert_eq!(peer.answer(), "ok 20000");
     });
 }
 
@@ -331,13 +333,64 @@ fn programs_that_are_started_inherit_nothing() {
     let (mut ends, mut peer) = ends(&scratch, &Options::default());
     let child = u32::try_from(peer.number("exec")).expect("a number of a process");
     proc::await_that(|| proc::is_program(child, "sleep"));
-    let ours = |file: &String| file.starts_with("socket:") || file.contains("memfd") || file.starts_with("anon_inode:");
-    let inherited: Vec<_> = proc::open_files(child).into_iter().filter(ours).collect();
-    let held: Vec<_> = proc::open_files(peer.pid()).into_iter().filter(ours).collect();
+    let inherited: Vec<_> = proc::open_files(child).into_iter().filter(|file| is_ours(file)).collect();
+    let held: Vec<_> = proc::open_files(peer.pid()).into_iter().filter(|file| is_ours(file)).collect();
     assert!(held.len() >= 4, "its parent holds two sessions and a listener: {held:?}");
     assert_eq!(inherited, Vec::<String>::new());
     round_trips(&mut ends, &mut peer, 0..100);
     peer.kill();
     assert_eq!(ends.receives.recv().err(), Some(Cause::PeerDied), "the program lives on and hides nothing");
     assert!(proc::is_program(child, "sleep"));
+}
+
+/// Makes and ends one session after the other with `client`, in a thread of its own, while `work` is done.
+fn while_sessions_come_and_go(scratch: &Scratch, work: impl FnOnce()) {
+    let address = scratch.path("churn");
+    let mut listener = Listener::bind(&address, &Options::default().capacity(256)).expect("a name");
+    let mut client = peer!();
+    client.tell(&format!("churn {address} 1000000"));
+    let session = || {
+        let mut bus = listener.accept_bus().expect("a client");
+        assert_eq!(&bus.recv().expect("one thing")[..], b"here");
+        assert_eq!(bus.recv().err(), Some(Cause::Closed));
+    };
+    meanwhile(session, work);
+}
+
+/// Whether a descriptor leads to something of ours: of all that this process opens, only that is of these kinds.
+fn is_ours(file: &str) -> bool {
+    file.starts_with("socket:") || file.contains("memfd:") || file.starts_with("anon_inode:")
+}
+
+#[test]
+fn no_fork_catches_a_descriptor_between_its_birth_and_its_registration() {
+    alone("no_fork_catches_a_descriptor_between_its_birth_and_its_registration", || {
+        let _watchdog = watchdog("forks while sessions come and go");
+        let scratch = Scratch::new();
+        while_sessions_come_and_go(&scratch, || {
+            for _ in 0..200 {
+                let inherited = in_child(|| {
+                    proc::open_files(std::process::id()).iter().filter(|file| is_ours(file)).count() as i32
+                });
+                assert_eq!(inherited, 0);
+            }
+        });
+    });
+}
+
+#[test]
+fn no_program_that_is_started_catches_a_descriptor() {
+    alone("no_program_that_is_started_catches_a_descriptor", || {
+        let _watchdog = watchdog("programs started while sessions come and go");
+        let scratch = Scratch::new();
+        while_sessions_come_and_go(&scratch, || {
+            for _ in 0..100 {
+                let listed = Command::new("ls").args(["-l", "/proc/self/fd"]).output().expect("start another program");
+                let text = String::from_utf8_lossy(&listed.stdout).into_owned();
+                assert!(text.contains("/proc/"), "{text}");
+                let targets = text.lines().filter_map(|line| line.split(" -> ").nth(1));
+                assert_eq!(targets.filter(|file| is_ours(file)).count(), 0, "{text}");
+            }
+        });
+    });
 }

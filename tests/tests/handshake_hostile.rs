@@ -247,7 +247,7 @@ fn a_good_client_may_send_byte_by_byte() {
 fn silent_clients_are_told_that_they_are_slow_while_good_ones_are_served() {
     let _watchdog = watchdog("silent clients");
     let scratch = Scratch::new();
-    let mut listener = listener(&scratch, Options::default().handshake_timeout(Duration::from_millis(200)));
+    let mut listener = listener(&scratch, Options::default().handshake_timeout(Duration::from_millis(400)));
     let connect = || Socket::connect(&scratch.path("bus"));
     let (silent, half, offered) = (connect(), connect(), connect());
     assert!(half.send(&wire::hello().bytes()[..30]));
@@ -257,7 +257,7 @@ fn silent_clients_are_told_that_they_are_slow_while_good_ones_are_served() {
     for _ in 0..10 {
         serves_a_good_client(&mut listener);
     }
-    let none = listener.accept_bus_until(Deadline::after(Duration::from_millis(400)));
+    let none = listener.accept_bus_until(Deadline::after(Duration::from_millis(800)));
     assert_eq!(none.expect_err("nobody else came").cause(), Cause::Timeout);
     for socket in [silent, half, offered] {
         assert_eq!(socket.receive().expect("a reason").message.reason(), SLOW);

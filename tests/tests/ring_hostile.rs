@@ -338,6 +338,38 @@ fn scribble(end: &End, chance: &mut Chance) {
 }
 
 #[test]
+fn payloads_of_a_peer_that_is_not_trusted_stay_what_they_were_when_they_were_first_seen() {
+    let _watchdog = watchdog("payloads that change");
+    let options = || Options::default().trust(Trust::Untrusted);
+    let good = [7; 100];
+    // Every byte of the ring becomes another while the frames are looked at.
+    let overwrite = |end: &End| end.mine.write(layout::RING, &[0xee; RING as usize]);
+    let (_scratch, mut end, mut bus) = session(options());
+    end.publish(1, &good);
+    let lease = bus.recv().expect("a frame");
+    overwrite(&end);
+    assert_eq!((lease.type_id(), &lease[..]), (1, &good[..]));
+    assert_eq!(&lease.keep()[..], &good[..]);
+
+    let (_scratch, mut end, mut bus) = session(options());
+    end.publish(1, &good);
+    end.publish(2, &good[..50]);
+    let batch = bus.drain(9).expect("frames");
+    overwrite(&end);
+    assert_eq!(batch.iter().map(|frame| frame.len()).collect::<Vec<_>>(), [100, 50]);
+    assert!(batch.iter().all(|frame| frame.bytes().iter().all(|&byte| byte == 7)));
+    drop(batch);
+
+    let (_scratch, mut end, mut bus) = session(options());
+    end.publish(1, &good);
+    let polled = bus.poll(1, |frame| {
+        overwrite(&end);
+        assert_eq!(frame.bytes(), good);
+    });
+    assert_eq!(polled, Ok(1));
+}
+
+#[test]
 fn a_process_whose_peer_breaks_the_rules_goes_on_to_serve_others() {
     let _watchdog = watchdog("a survivor in its own process");
     let scratch = Scratch::new();

@@ -47,10 +47,6 @@ fn open_to_all(path: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o777)).expect("chmod");
 }
 
-fn soon() -> Deadline {
-    Deadline::after(Duration::from_millis(300))
-}
-
 #[test]
 fn a_listener_refuses_a_stranger_and_serves_its_own() {
     let _watchdog = watchdog("a stranger's client");
@@ -61,7 +57,10 @@ fn a_listener_refuses_a_stranger_and_serves_its_own() {
     for (user, trust) in [(STRANGER, "same-user"), (STRANGER, "untrusted"), (OVERFLOW, "same-user")] {
         let mut stranger = peer_of(&scratch, user);
         stranger.tell(&format!("connect {address} trust={trust}"));
-        assert_eq!(listener.accept_bus_until(soon()).expect_err("a stranger").cause(), Cause::Timeout);
+        while !stranger.has_answered() {
+            let soon = Deadline::after(Duration::from_millis(5));
+            assert_eq!(listener.accept_bus_until(soon).expect_err("a stranger").cause(), Cause::Timeout);
+        }
         assert_eq!(stranger.answer(), "err 0 Refused { why: User }", "{user} {trust}");
     }
     assert_eq!(listener.refused(), 3);
@@ -79,11 +78,12 @@ fn a_client_refuses_a_strangers_listener() {
     let mut stranger = peer_of(&scratch, STRANGER);
     stranger.must(&format!("bind {address} trust=untrusted"));
     open_to_all(&address);
-    stranger.tell("accept within=300");
+    stranger.tell("accept");
     let refused = Bus::connect(&address, &Options::default()).expect_err("a stranger");
     assert_eq!(refused.cause(), Cause::Refused { why: Refusal::User });
     assert!(refused.to_string().contains(&STRANGER.to_string()), "{refused}");
-    assert_eq!(stranger.answer(), "err 0 Timeout");
+    Bus::connect(&address, &Options::default().trust(Trust::Untrusted)).expect("somebody who does not mind");
+    assert_eq!(stranger.answer(), "ok");
     assert_eq!(stranger.ask("refused"), "ok 1");
 }
 
@@ -125,9 +125,9 @@ fn processes_of_the_overflow_user_do_not_count_as_one_user() {
     let address = scratch.path("bus");
     let (mut one, mut other) = (peer_of(&scratch, OVERFLOW), peer_of(&scratch, OVERFLOW));
     one.must(&format!("bind {address}"));
-    one.tell("accept within=300");
+    one.tell("accept");
     assert_eq!(other.ask(&format!("connect {address}")), "err 0 Refused { why: User }");
-    assert_eq!(one.answer(), "err 0 Timeout");
+    assert!(!one.has_answered());
 }
 
 #[test]

@@ -10,8 +10,10 @@ use std::time::Duration;
 /// Takes and gives back the name `address` until it has been taken `rounds` times by all racers together.
 ///
 /// The holder proves that it is the only one by a lock on the file `witness` that is not tried twice, and counts there.
-/// Answers how often it held the name.
-pub(super) fn race(address: &str, witness: &str, rounds: u64) -> Outcome {
+/// Where racers are killed it waits for that lock: the kernel takes a dead process down in an order of its own, and may
+/// close its listening socket before it lets go of its lock. Answers how often it held the name.
+pub(super) fn race(address: &str, witness: &str, rounds: u64, some_are_killed: bool) -> Outcome {
+    let lock = if some_are_killed { FlockOperation::LockExclusive } else { FlockOperation::NonBlockingLockExclusive };
     let broken = |why: String| Stop { after: 0, why };
     let mut witness = File::options().read(true).write(true).open(witness).expect("the test made the file");
     let mut held = 0;
@@ -21,7 +23,7 @@ pub(super) fn race(address: &str, witness: &str, rounds: u64) -> Outcome {
             Err(error) if matches!(error.cause(), Cause::AddressInUse | Cause::Timeout) => None,
             Err(error) => return Err(broken(error.to_string())),
         };
-        if listener.is_some() && flock(&witness, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if listener.is_some() && flock(&witness, lock).is_err() {
             return Err(broken("two hold the name".to_owned()));
         }
         let count = read_count(&mut witness);
