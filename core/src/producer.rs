@@ -77,7 +77,11 @@ impl<C: Channel> Side<C> {
         }
         match self.writer.reserve(len) {
             Ok(slot) => Ok(slot),
-            Err(no_room) => self.slot_in_full_ring(len, no_room, patience),
+            // Taken apart and put together again, so that the slot is never a struct in memory (see `Slot`).
+            Err(no_room) => match self.slot_in_full_ring(len, no_room, patience) {
+                Ok(slot) => Ok(slot),
+                Err(cause) => Err(cause),
+            },
         }
     }
 

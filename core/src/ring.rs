@@ -68,19 +68,28 @@ pub(crate) struct Writer {
 }
 
 /// Room for one frame that no other process knows of: given up by forgetting it.
+///
+/// Two words, and on the way to the user never a struct in memory: bytes stored one by one and loaded together are not
+/// forwarded, so such a load waits until every line stored before has become ours (measured: 250-byte claims at 95 ns
+/// instead of 34).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slot {
     /// Where the frame starts; the payload follows its header.
     start: u64,
-    /// Where the next frame will start.
-    end: u64,
     len: usize,
 }
 
 impl Slot {
     /// Bytes of payload that it has room for.
+    #[inline]
     pub(crate) fn len(self) -> usize {
         self.len
+    }
+
+    /// Where the next frame will start.
+    #[inline]
+    fn end(self) -> u64 {
+        self.start + frame_bytes(self.len)
     }
 }
 
@@ -125,39 +134,58 @@ impl Writer {
 
     /// Finds room for a frame with `len` bytes of payload, and clears the commit word behind it. Changes nothing that another
     /// process looks at.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn reserve(&mut self, len: usize) -> Result<Slot, NoRoom> {
         debug_assert!(len <= self.payload_max());
         let bytes = frame_bytes(len);
-        let mut slot = Slot { start: self.tail, end: self.tail + bytes, len };
-        if slot.end > self.window {
-            slot = self.reserve_outside_window(bytes, len)?;
+        let mut start = self.tail;
+        if start + bytes > self.window {
+            match self.start_outside_window(bytes) {
+                Some(found) => start = found,
+                None => return Err(self.no_room(bytes)),
+            }
         }
-        if slot.end != self.cleared {
+        let end = start + bytes;
+        if end != self.cleared {
             // Payload may now be written over a word that was cleared for another size.
             self.cleared = self.tail;
-            self.clear(slot.end);
+            self.clear(end);
         }
-        Ok(slot)
+        Ok(Slot { start, len })
     }
 
-    /// As [`reserve`](Self::reserve), where a pad may be needed, the limit may be old, or the reader may have been asked for
-    /// credit.
+    /// Where a frame of `bytes` goes when a pad may be needed, the limit may be old, or the reader has been asked for credit;
+    /// `None` if there is no room.
     #[cold]
     #[inline(never)]
-    fn reserve_outside_window(&mut self, bytes: u64, len: usize) -> Result<Slot, NoRoom> {
-        let to_end = self.size().to_end(self.tail);
-        let start = if bytes > to_end { self.tail + to_end } else { self.tail };
+    fn start_outside_window(&mut self, bytes: u64) -> Option<u64> {
+        let start = self.next_start(bytes);
         let end = start + bytes;
-        if end > self.limit && !self.has_room(end).map_err(NoRoom::Corrupt)? {
-            return Err(NoRoom::Until(end));
+        if end > self.limit && !self.has_room(end).is_ok_and(|room| room) {
+            return None;
         }
         if self.starving {
             self.starving = false;
             self.header.store_u64(STARVING, 0, Relaxed);
         }
         self.open_window();
-        Ok(Slot { start, end, len })
+        Some(start)
+    }
+
+    /// Where a frame of `bytes` would go: at the tail, or behind a pad.
+    fn next_start(&self, bytes: u64) -> u64 {
+        let to_end = self.size().to_end(self.tail);
+        if bytes > to_end { self.tail + to_end } else { self.tail }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn no_room(&mut self, bytes: u64) -> NoRoom {
+        let end = self.next_start(bytes) + bytes;
+        match self.has_room(end) {
+            Ok(_) => NoRoom::Until(end),
+            Err(violation) => NoRoom::Corrupt(violation),
+        }
     }
 
     /// Sets the window for frames from `tail` on.
@@ -199,7 +227,7 @@ impl Writer {
     /// The slot's payload, as it stands.
     #[cfg(not(loom))]
     pub(crate) fn payload(&self, slot: Slot) -> &[u8] {
-        assert!(slot.start >= self.tail && slot.end <= self.limit, "a slot that is no longer reserved");
+        assert!(slot.start >= self.tail && slot.end() <= self.limit, "a slot that is no longer reserved");
         // SAFETY: as in `payload_mut`; what is written to the slot while `self` is borrowed so is nothing.
         unsafe { self.ring.bytes(slot.start + HEADER as u64, slot.len) }
     }
@@ -211,7 +239,7 @@ impl Writer {
     #[cfg(not(loom))]
     #[inline]
     pub(crate) fn payload_mut(&mut self, slot: Slot) -> &mut [u8] {
-        assert!(slot.start >= self.tail && slot.end <= self.limit, "a slot that is no longer reserved");
+        assert!(slot.start >= self.tail && slot.end() <= self.limit, "a slot that is no longer reserved");
         // SAFETY: the lines of an uncommitted slot are ours: the reader has given them back (the credit acquired in
         // `has_room`) and looks no further than the commit word at `tail`, which payload bytes do not cover. Nobody on
         // this side touches them while `self` is borrowed, and `self` keeps the memory.
@@ -221,10 +249,10 @@ impl Writer {
     /// Commits the frame in `slot` with its first `used` bytes, and the pad before it if there is one.
     #[inline]
     pub(crate) fn commit(&mut self, slot: Slot, type_id: u32, used: usize, correlation: u32, show: Show) {
-        debug_assert!(used <= slot.len && slot.start >= self.tail && slot.end <= self.limit);
+        debug_assert!(used <= slot.len && slot.start >= self.tail && slot.end() <= self.limit);
         let bytes = frame_bytes(used);
         let end = slot.start + bytes;
-        if end != slot.end {
+        if end != slot.end() {
             self.clear(end);
         }
         let at = slot.start;

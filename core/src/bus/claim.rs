@@ -27,7 +27,7 @@ pub struct Claim<'a> {
 }
 
 impl<'a> Claim<'a> {
-    #[inline]
+    #[inline(always)]
     pub(super) fn open(bus: &'a mut Bus, len: usize, patience: Patience) -> Result<Self, Cause> {
         bus.must(Role::Sends)?;
         let slot = bus.side.slot(len, patience)?;

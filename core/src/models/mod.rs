@@ -138,16 +138,21 @@ enum Scheme {
 
 /// The two sides of a session, each with the smallest ring, both of whom sleep as soon as they have to wait.
 fn session(scheme: Scheme) -> (Side<Wire>, Side<Wire>) {
+    session_of(scheme, smallest())
+}
+
+/// The same with another size of ring.
+fn session_of(scheme: Scheme, size: RingSize) -> (Side<Wire>, Side<Wire>) {
     let (left, right): (Arc<Post>, Arc<Post>) = Default::default();
-    let (left_header, left_ring) = outbox(smallest());
-    let (right_header, right_ring) = outbox(smallest());
+    let (left_header, left_ring) = outbox(size);
+    let (right_header, right_ring) = outbox(size);
     let fences = scheme == Scheme::Fences;
     BARRIER_EXISTS.set(!fences);
     let side = |ours: (&WriteSpan, &WriteSpan), theirs: (&WriteSpan, &WriteSpan), wire| {
         let peer = theirs.0.reader();
-        let writer = Writer::new(ours.0.clone(), ours.1.clone(), peer.clone(), smallest());
-        let reader = Reader::new(ours.0.clone(), theirs.1.reader(), peer.clone(), smallest());
-        let inline_limit = smallest().payload_max();
+        let writer = Writer::new(ours.0.clone(), ours.1.clone(), peer.clone(), size);
+        let reader = Reader::new(ours.0.clone(), theirs.1.reader(), peer.clone(), size);
+        let inline_limit = size.payload_max();
         let terms = Terms { strategy: Wait::Park, we_fence: fences, peer_fences: fences, one_cpu: false, inline_limit };
         let mut side = Side::new(ours.0.clone(), peer, writer, reader, wire, terms);
         // The first beat looks at the socket, and time stands still: none does after this one.

@@ -3,8 +3,9 @@
 //! A lost wake-up leaves a thread in a long sleep, which loom reports as a deadlock. So what these models check above all is
 //! that they end.
 
-use super::{Scheme, Wire, explore, outbox, session, smallest};
+use super::{Scheme, Wire, explore, outbox, session, session_of, smallest};
 use crate::deadline::Deadline;
+use crate::layout::RingSize;
 use crate::park::{Parking, Reasons};
 use crate::ring::Show;
 use crate::side::{Patience, Side};
@@ -72,6 +73,33 @@ fn a_sleeper_for_room_is_woken_behind_the_barrier() {
 #[test]
 fn a_sleeper_for_room_is_woken_where_both_fence() {
     explore("room, fences", Some(6), || room(Scheme::Fences));
+}
+
+/// The sender needs the whole ring for one frame and the pad before it, while the reader holds a credit of one line, too
+/// little to be told out of turn.
+///
+/// Permitted: both frames arrive, because the reader tells of the line before it sleeps.
+fn last_line(scheme: Scheme) {
+    let size = RingSize::new(1024).expect("a size whose credit step is two lines");
+    let (mut sends, mut receives) = session_of(scheme, size);
+    for type_id in 0..8 {
+        publish(&mut sends, type_id);
+        assert_eq!(take(&mut receives), type_id);
+    }
+    receives.release().expect("the peer is there");
+    let sender = thread::spawn(move || {
+        publish(&mut sends, 8);
+        // 7 lines are left before the end, and the frame takes 8.
+        sends.publish(9, &vec![0; size.payload_max()], Show::Now, FOREVER).expect("the peer is there");
+    });
+    assert_eq!([take(&mut receives), take(&mut receives)], [8, 9]);
+    sender.join().expect("the sender ends");
+}
+
+#[test]
+fn a_reader_that_falls_asleep_gives_its_last_line_back_first() {
+    explore("last line, barrier", Some(4), || last_line(Scheme::Barrier));
+    explore("last line, fences", Some(4), || last_line(Scheme::Fences));
 }
 
 /// Two threads of one side (a lease may drop on any) both find the peer asleep.

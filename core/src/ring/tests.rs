@@ -49,11 +49,10 @@ impl Ends {
 
     fn turn_to(&mut self, position: u64) {
         (self.writer.tail, self.writer.seen, self.writer.cleared) = (position, position, position);
-        self.writer.limit = position + self.size.bytes() - LINE;
-        self.writer.open_window();
         (self.reader.head, self.reader.released, self.reader.told) = (position, position, position);
         self.theirs.store_u64(READ, position, Release);
         self.ring.store_u32(position, 0, Release);
+        self.writer.has_room(0).expect("the read position is right");
     }
 
     /// Writes into every line but the one at `position` what this lap or the next would take for a frame.

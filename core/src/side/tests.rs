@@ -282,7 +282,7 @@ fn parts_arrive_as_one_payload() {
 
 #[test]
 fn a_claim_that_was_leaked_counts_as_given_up() {
-    let mut pair = pair(256, Wait::Park, Scheme::Naps);
+    let mut pair = pair(512, Wait::Park, Scheme::Naps);
     for round in 0..10 {
         let leaked = pair.sends.slot(112, Patience::None).expect("room");
         pair.sends.writer.payload_mut(leaked).fill(0xFF);

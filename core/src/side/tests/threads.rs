@@ -5,7 +5,7 @@ use std::io::IoSlice;
 use std::thread;
 
 /// How many frames a stream has.
-const FRAMES: u32 = if cfg!(miri) { 60 } else { 30_000 };
+const FRAMES: u32 = if cfg!(miri) { 60 } else { 10_000 };
 
 const SCHEMES: [Scheme; 3] = [Scheme::Barrier, Scheme::Naps, Scheme::Fences];
 const STRATEGIES: [Wait; 3] = [Wait::Spin, Wait::Park, Wait::Adaptive];
