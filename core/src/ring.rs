@@ -352,6 +352,8 @@ pub(crate) struct Reader {
     step: u64,
     /// The longest frame, in bytes.
     frame_max: u64,
+    /// Bytes of the last frame taken.
+    last_bytes: u64,
 }
 
 /// A frame that has been checked and taken out of the stream; its bytes stand until [`Reader::release`].
@@ -377,6 +379,7 @@ impl Reader {
             told: 0,
             step: size.credit_step(),
             frame_max: size.frame_max(),
+            last_bytes: LINE,
         }
     }
 
@@ -431,8 +434,17 @@ impl Reader {
             }
             let type_id = self.ring.load_u32(start + TYPE_ID, Relaxed);
             self.head += bytes;
+            self.last_bytes = bytes;
             return Ok(Some(Taken { type_id, correlation: rest.correlation, len, start }));
         }
+    }
+
+    /// Whether the writer has certainly left the next `frames` frames behind it, if they are as long as the last one.
+    pub(crate) fn is_far_behind(&self, frames: u64) -> bool {
+        let position = self.head + frames * self.last_bytes;
+        // Behind the end of the ring a pad may have moved everything; then it is no matter either.
+        frames * self.last_bytes > self.size().to_end(self.head)
+            || self.ring.load_u32(position + COMMIT, Relaxed) == commit_word(position)
     }
 
     /// Copies a taken frame's payload out.

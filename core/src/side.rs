@@ -332,18 +332,38 @@ impl<C: Channel> Side<C> {
         if self.look_a_while(want) { Ok(()) } else { self.wait_long(want, deadline) }
     }
 
-    /// After a run of frames, leaves the writer alone for a moment, so that a stream is read in batches of lines that the
-    /// writer has done with. Only where a microsecond is nothing: not for [`Wait::Spin`].
+    /// After a run of frames, leaves the writer alone for a moment.
     #[inline]
     fn let_a_stream_get_ahead(&mut self, want: Want) {
-        let run = self.stats.frames_received - self.received_before;
-        if want == Want::Data && run >= STREAM && self.strategy == Wait::Adaptive {
-            let start = now();
-            while now() - start < BREATH {
-                spin_hint();
-            }
+        if want == Want::Data && self.is_in_a_stream() {
+            self.breathe();
         }
         self.received_before = self.stats.frames_received;
+    }
+
+    /// In the middle of a run of frames, leaves the writer alone for a moment if it is too close ahead: a reader that is as
+    /// fast as the writer would otherwise stay on its heels without ever finding the ring empty.
+    #[inline(never)]
+    pub(crate) fn keep_distance(&mut self) {
+        if self.is_in_a_stream() && !self.reader.is_far_behind(STREAM) {
+            self.breathe();
+            self.received_before = self.stats.frames_received;
+        }
+    }
+
+    /// Whether frames come one behind the other, and a microsecond is nothing: not so for [`Wait::Spin`], nor in a model, where
+    /// time stands still.
+    #[inline]
+    fn is_in_a_stream(&self) -> bool {
+        !cfg!(loom)
+            && self.stats.frames_received - self.received_before >= STREAM && self.strategy == Wait::Adaptive && !self.one_cpu
+    }
+
+    fn breathe(&self) {
+        let start = now();
+        while now() - start < BREATH {
+            spin_hint();
+        }
     }
 
     fn wait_long(&mut self, want: Want, deadline: Deadline) -> Result<(), Cause> {

@@ -67,12 +67,14 @@ impl Budget {
     }
 }
 
-/// So many frames taken without a wait make a stream, and not a burst.
+/// So many frames taken without a wait make a stream, and not a burst; and so many frames behind the writer a reader does not
+/// disturb it. A power of two.
 pub(crate) const STREAM: u64 = 16;
 
-/// How long an adaptive reader that has caught up with a stream leaves the writer alone. On the writer's heels it would take
-/// each line away while the next word is being stored into it, or prefetch the line beside it: measured, 32-byte frames
-/// then cost 25 to 45 ns each, and 10 to 14 ns behind such a breath, in which about 200 of them arrive.
+/// How long an adaptive reader that has come close to the writer of a stream leaves it alone. On the writer's heels it would
+/// take each line away while the next word is being stored into it, or prefetch the line beside it. Frames of 32 bytes then
+/// cost 31 to 45 ns each, and 15 to 19 ns with such a breath now and then, in which about 150 of them arrive
+/// (`docs/decisions/0005-breath.md`).
 pub(crate) const BREATH: Duration = Duration::from_micros(2);
 
 /// How long may pass without a look at the session socket.

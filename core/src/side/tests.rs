@@ -90,20 +90,25 @@ impl Channel for Cord {
         heard
     }
 
-    #[cfg(not(miri))]
     fn barrier(&self) -> bool {
-        self.barrier && crate::sys::barrier::register() && crate::sys::barrier::heavy()
-    }
-
-    /// Miri knows no `membarrier`: sleeps stay naps.
-    #[cfg(miri)]
-    fn barrier(&self) -> bool {
-        false
+        self.barrier && membarrier()
     }
 
     fn is_ours(&self) -> bool {
         !self.ours.mail().inherited
     }
+}
+
+#[cfg(not(miri))]
+fn membarrier() -> bool {
+    use crate::sys::barrier;
+    barrier::register() && barrier::heavy()
+}
+
+/// Miri knows no such call: sleeps stay naps.
+#[cfg(miri)]
+fn membarrier() -> bool {
+    false
 }
 
 /// How a pair of sides keeps wake-ups from being lost.

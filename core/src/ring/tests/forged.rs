@@ -149,7 +149,7 @@ fn forged_line() -> impl Strategy<Value = (Option<u32>, u64, [u64; 6])> {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 16 } else { 2048 },
+        cases: if cfg!(miri) { 4 } else { 2048 },
         // Miri keeps programs away from files.
         failure_persistence: if cfg!(miri) { None } else { ProptestConfig::default().failure_persistence },
         ..ProptestConfig::default()
@@ -159,8 +159,8 @@ proptest! {
     fn a_ring_of_arbitrary_lines_is_read_to_an_end(
         lines in prop_oneof![
             prop::collection::vec(forged_line(), 4),
-            prop::collection::vec(forged_line(), 16),
-            prop::collection::vec(forged_line(), 64),
+            prop::collection::vec(forged_line(), if cfg!(miri) { 4 } else { 16 }),
+            prop::collection::vec(forged_line(), if cfg!(miri) { 8 } else { 64 }),
         ],
         turned in 0_u64..64,
     ) {

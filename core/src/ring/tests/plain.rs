@@ -218,7 +218,7 @@ impl Bench {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: if cfg!(miri) { 3 } else { 512 },
+        cases: if cfg!(miri) { 2 } else { 512 },
         // Miri keeps programs away from files.
         failure_persistence: if cfg!(miri) { None } else { ProptestConfig::default().failure_persistence },
         ..ProptestConfig::default()
@@ -264,7 +264,7 @@ fn every_length_at_every_line_of_every_small_ring() {
     for &bytes in sizes {
         let mut ends = Ends::new(bytes);
         let payload: Vec<_> = (0..ends.size.payload_max()).map(|at| at as u8 ^ 0x5A).collect();
-        for len in (0..=payload.len()).step_by(if cfg!(miri) { 7 } else { 1 }) {
+        for len in (0..=payload.len()).step_by(if cfg!(miri) { 13 } else { 1 }) {
             for line in 0..bytes / LINE {
                 // The last lap in front of the position that has no low half.
                 cross(&mut ends, (1 << 32) - bytes + line * LINE, &payload[..len]);

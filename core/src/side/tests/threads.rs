@@ -5,14 +5,18 @@ use std::io::IoSlice;
 use std::thread;
 
 /// How many frames a stream has.
-const FRAMES: u32 = if cfg!(miri) { 60 } else { 10_000 };
+const FRAMES: u32 = if cfg!(miri) { 40 } else { 10_000 };
 
 const SCHEMES: [Scheme; 3] = [Scheme::Barrier, Scheme::Naps, Scheme::Fences];
 const STRATEGIES: [Wait; 3] = [Wait::Spin, Wait::Park, Wait::Adaptive];
 
 /// The payload of frame `number`: its length changes, its bytes tell the number.
 fn payload(number: u32, max: usize) -> Vec<u8> {
-    let len = number.wrapping_mul(2_654_435_761) as usize % (max + 1);
+    let mut len = number.wrapping_mul(2_654_435_761) as usize % (max + 1);
+    if cfg!(miri) {
+        // Miri's weak memory does not bear plain bytes over a part of what was an atomic word.
+        len &= !3;
+    }
     vec![number as u8 ^ 0x3C; len]
 }
 
