@@ -3,6 +3,8 @@
 //! The expected messages (`compile_fail/*.stderr`) are those of the compiler that CI runs. Where another words them
 //! differently, `TRYBUILD=overwrite` writes them anew; what matters is the error's number.
 
+#![cfg(not(loom))]
+
 #[test]
 fn what_would_break_a_lease_or_a_claim_does_not_compile() {
     trybuild::TestCases::new().compile_fail("tests/compile_fail/*.rs");

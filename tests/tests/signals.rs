@@ -186,3 +186,40 @@ fn one_signal_ends_a_wait_at_once_and_the_next_wait_goes_on() {
         assert_eq!(again(&mut interrupted, || bus.recv().map(|lease| lease.len())), Ok(20));
     });
 }
+
+#[test]
+fn a_stop_is_no_signal_that_interrupts() {
+    let _watchdog = watchdog("waits of a stopped process");
+    let scratch = Scratch::new();
+    let address = scratch.path("bus");
+    let mut peer = peer!();
+    let stop_and_go_on = |peer: &Peer| {
+        for _ in 0..3 {
+            std::thread::sleep(Duration::from_millis(5));
+            peer.stop();
+            peer.go_on();
+        }
+    };
+    // While it waits for a listener, for a client, for a frame, and for room.
+    peer.tell(&format!("connect {address} within=9000"));
+    stop_and_go_on(&peer);
+    let mut receives = Bus::listen(&address, &Options::default().capacity(256)).expect("a session");
+    assert_eq!(peer.answer(), "ok");
+    peer.must(&format!("bind {address} wait=park"));
+    peer.tell("accept");
+    stop_and_go_on(&peer);
+    let mut sends = Bus::connect(&address, &Options::default()).expect("a session");
+    assert_eq!(peer.answer(), "ok");
+    peer.tell("recv 1");
+    stop_and_go_on(&peer);
+    sends.publish(0, &frames::payload(0, 20)).expect("open");
+    assert_eq!(peer.answer(), "ok 1");
+    peer.tell("send 10 20");
+    stop_and_go_on(&peer);
+    for number in 0..10 {
+        let lease = receives.recv().expect("a frame");
+        assert!(frames::is(number, lease.type_id(), &lease));
+    }
+    assert_eq!(peer.answer(), "ok 10");
+    assert_eq!(peer.number("interrupted"), 0, "no handler ever ran");
+}

@@ -67,11 +67,13 @@ fn a_lease_outlives_its_writer() {
 
 #[test]
 fn sending_to_a_peer_that_is_gone_is_its_end() {
-    let causes: [(fn(&mut Side<Cord>), Cause); 2] =
-        [(close, Cause::Closed), (|side| side.channel().hang_up(), Cause::PeerDied)];
-    for (end, cause) in causes {
+    for cause in [Cause::Closed, Cause::PeerDied] {
         let Pair { mut sends, mut receives, .. } = pair(256, Wait::Park, Scheme::Barrier);
-        end(&mut receives);
+        if cause == Cause::Closed {
+            close(&mut receives);
+        } else {
+            receives.channel().hang_up();
+        }
         // A call that need not wait looks at the socket only now and then.
         let give_up = Instant::now() + SOON;
         let seen = loop {

@@ -5,7 +5,6 @@ use super::*;
 use crate::layout::{CLOSE, LINE, REST, Rest, commit_word};
 use crate::span::WriteRing;
 use proptest::prelude::*;
-use std::sync::atomic::Ordering::Release as StdRelease;
 
 const WORDS: [usize; 5] = [PARKED, STARVING, CLOSE, MODE, READ];
 
@@ -15,14 +14,14 @@ fn corrupt<T>(violation: Violation) -> Result<T, Cause> {
 
 impl Peer {
     fn forge(&self, at: usize, value: u64) {
-        self.header.store_u64(at, value, StdRelease);
+        self.header.store_u64(at, value, Release);
     }
 
     /// A frame without a payload, as an honest peer commits it.
     fn commit_at(&self, position: u64) {
         let ring = WriteRing::new(self.ring.clone(), RingSize::new(256).expect("the smallest"));
-        ring.store_u64(position + REST, Rest::data(0, 0).encode(), StdRelease);
-        ring.store_u32(position, commit_word(position), StdRelease);
+        ring.store_u64(position + REST, Rest::data(0, 0).encode(), Release);
+        ring.store_u32(position, commit_word(position), Release);
     }
 
     fn hang_up(&self) {
@@ -98,7 +97,7 @@ fn a_wait_ends_with_a_forged_frame() {
     let other = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(3));
         let ring = WriteRing::new(peer.ring.clone(), RingSize::new(256).expect("the smallest"));
-        ring.store_u32(0, 0x1234_5678, StdRelease);
+        ring.store_u32(0, 0x1234_5678, Release);
         peer.cord.ring();
     });
     assert_eq!(side.take(soon()), corrupt(Violation::CommitWord));
@@ -169,7 +168,7 @@ proptest! {
             side.watch();
         }
         for (position, value) in ring {
-            peer.ring.store_u64(position as usize * 8, value, StdRelease);
+            peer.ring.store_u64(position as usize * 8, value, Release);
         }
         for (word, value) in words {
             peer.forge(WORDS[word], value);
@@ -201,10 +200,10 @@ fn memory_that_changes_all_the_time_breaks_nothing() {
                     let line = (random >> 8) % 4 * LINE;
                     let small = random >> 32 & 0x3FF;
                     match random % 4 {
-                        0 => header.store_u64(WORDS[(random >> 16) as usize % 5], small, StdRelease),
-                        1 => ring.store_u32(line, if random & 16 == 0 { 0 } else { commit_word(line) }, StdRelease),
-                        2 => ring.store_u64(line + REST, Rest::data(small as u32 % 128, 0).encode(), StdRelease),
-                        _ => ring.store_u64(line + REST, random, StdRelease),
+                        0 => header.store_u64(WORDS[(random >> 16) as usize % 5], small, Release),
+                        1 => ring.store_u32(line, if random & 16 == 0 { 0 } else { commit_word(line) }, Release),
+                        2 => ring.store_u64(line + REST, Rest::data(small as u32 % 128, 0).encode(), Release),
+                        _ => ring.store_u64(line + REST, random, Release),
                     }
                 }
                 std::thread::yield_now();
