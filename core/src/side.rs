@@ -356,7 +356,9 @@ impl<C: Channel> Side<C> {
     #[inline]
     fn is_in_a_stream(&self) -> bool {
         !cfg!(loom)
-            && self.stats.frames_received - self.received_before >= STREAM && self.strategy == Wait::Adaptive && !self.one_cpu
+            && self.stats.frames_received - self.received_before >= STREAM
+            && self.strategy == Wait::Adaptive
+            && !self.one_cpu
     }
 
     fn breathe(&self) {

@@ -3,12 +3,14 @@
 //! Limits, signal handlers, forks and counts of descriptors belong to a process, and the harness runs several tests in
 //! one. So such a test starts its own program again, for itself alone.
 
+use crate::scratch::Scratch;
 use std::process::Command;
 
 /// In the environment of the second start: which test it is for.
 const VARIABLE: &str = "SLIPRING_TESTS_ALONE";
 
-/// Runs `body` in a process of its own, on behalf of the test function called `test`; panics if it fails there.
+/// Runs `body` in a process of its own, with a runtime directory of its own, on behalf of the test function called `test`;
+/// panics if it fails there.
 pub fn alone(test: &str, body: impl FnOnce()) {
     if std::env::var(VARIABLE).is_ok_and(|name| name == test) {
         end_with_parent();
@@ -16,8 +18,10 @@ pub fn alone(test: &str, body: impl FnOnce()) {
         return body();
     }
     let program = std::env::current_exe().expect("the harness is a file");
+    let runtime = Scratch::new();
     let mut command = Command::new(program);
-    command.args([test, "--exact", "--nocapture", "--test-threads=1"]).env(VARIABLE, test);
+    command.args([test, "--exact", "--nocapture", "--test-threads=1"]);
+    command.env(VARIABLE, test).env("SLIPRING_RUNTIME_DIR", runtime.dir());
     let output = command.output().expect("start the harness again");
     let text = String::from_utf8_lossy(&output.stdout);
     println!("{text}{}", String::from_utf8_lossy(&output.stderr));

@@ -245,6 +245,47 @@ fn a_stopped_sender_is_a_timeout_and_goes_on_where_it_was() {
 }
 
 #[test]
+fn what_was_committed_in_a_peers_last_moment_is_delivered_though_its_death_is_seen_first() {
+    let _watchdog = watchdog("last words");
+    for (waits, order) in WAITS {
+        for dies in [true, false] {
+            let mut pair = Pair::new(4096, "park", waits);
+            begin_to_wait(&mut pair.receives, order, waits);
+            // It sleeps, or looks, while all of it happens, and finds frames, bell and hang-up together.
+            pair.receives.stop();
+            pair.sends.must("send 5 20");
+            if dies {
+                pair.sends.kill()
+            } else {
+                pair.sends.must("drop")
+            }
+            pair.receives.go_on();
+            let cause = if dies { "PeerDied" } else { "Closed" };
+            assert_eq!(pair.receives.answer(), format!("err 5 {cause}"), "{waits} {order}");
+            assert_over(&mut pair.receives, order, cause);
+        }
+    }
+}
+
+#[test]
+fn room_that_a_reader_gave_in_its_last_moment_is_no_longer_of_use() {
+    let _watchdog = watchdog("last room");
+    for waits in ["spin", "park", "adaptive"] {
+        let mut pair = Pair::new(256, waits, "park");
+        begin_to_wait(&mut pair.sends, "send 100 20", waits);
+        pair.sends.stop();
+        pair.receives.must("recv 3");
+        pair.receives.kill();
+        pair.sends.go_on();
+        let answer = pair.sends.answer();
+        // What it had begun may still succeed, into a ring that nobody reads; then it knows.
+        let sent = answer.strip_prefix("err ").and_then(|rest| rest.strip_suffix(" PeerDied")).map(str::parse);
+        assert!(matches!(sent, Some(Ok(3..=6))), "{waits}: {answer}");
+        assert_over(&mut pair.sends, "send 1 20", "PeerDied");
+    }
+}
+
+#[test]
 fn a_client_killed_in_mid_handshake_costs_the_listener_nothing() {
     let _watchdog = watchdog("clients killed in mid-handshake");
     let scratch = Scratch::new();

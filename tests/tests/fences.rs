@@ -3,18 +3,25 @@
 
 use slipring::{Bus, Fence, Listener, Options, Stats, Trust, Wait};
 use slipring_tests::alone::alone;
+use slipring_tests::chance::Chance;
 use slipring_tests::peer::Peer;
 use slipring_tests::scratch::Scratch;
 use slipring_tests::watchdog::watchdog_for;
 use slipring_tests::{frames, peer, seccomp};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often the receiving end here parks and is woken in each test.
 const PARKS: u64 = 3000;
 
 /// Rounds between two in which the peer sleeps for longer than a nap.
 const LONG_SLEEP: u64 = 100;
+
+/// Races between a frame and a sleep, of each kind.
+const RACES: u64 = 20_000;
+
+/// How long a peer may take from its last frame to its sleep. A loss needs a hit within some nanoseconds of that.
+const LONGEST_WAY: Duration = Duration::from_micros(8);
 
 /// When the peer's kernel begins to refuse the call.
 #[derive(Clone, Copy, PartialEq)]
@@ -32,7 +39,7 @@ fn sessions(scratch: &Scratch, options: &Options, peers_options: &str, refused: 
         peer.must(&refuse);
     }
     let (ours, theirs) = (scratch.path("ours"), scratch.path("theirs"));
-    let options = options.clone().wait(Wait::Park).capacity(4096);
+    let options = options.clone().capacity(4096);
     let mut listener = Listener::bind(&ours, &options).expect("a name");
     peer.tell(&format!("connect {ours} wait=park {peers_options}"));
     let receives = listener.accept_bus().expect("a session");
@@ -51,7 +58,8 @@ fn sessions(scratch: &Scratch, options: &Options, peers_options: &str, refused: 
 /// peer's.
 fn rounds(options: &Options, peers_options: &str, refused: Refused) -> (Stats, u64) {
     let scratch = Scratch::new();
-    let (mut sends, mut receives, mut peer) = sessions(&scratch, options, peers_options, refused);
+    let options = options.clone().wait(Wait::Park);
+    let (mut sends, mut receives, mut peer) = sessions(&scratch, &options, peers_options, refused);
     peer.tell("echo 10000000");
     let mut number = 0;
     while receives.stats().parks < PARKS {
@@ -124,7 +132,8 @@ fn our_own_kernel_may_refuse_the_call_too() {
         let _watchdog = watchdog_for("parking without membarrier of our own", Duration::from_secs(30));
         let scratch = Scratch::new();
         // Agreed upon before, refused afterwards.
-        let (mut sends, mut receives, mut peer) = sessions(&scratch, &Options::default(), "", Refused::Never);
+        let (mut sends, mut receives, mut peer) =
+            sessions(&scratch, &Options::default().wait(Wait::Park), "", Refused::Never);
         seccomp::refuse_membarrier(libc::ENOSYS);
         peer.tell("echo 500");
         for number in 0..500 {
@@ -136,6 +145,33 @@ fn our_own_kernel_may_refuse_the_call_too() {
         let (stats, _) = rounds(&Options::default(), "", Refused::FromTheStart);
         assert_eq!(stats.naps, 0);
     });
+}
+
+#[test]
+fn frames_that_meet_the_peer_on_its_way_to_sleep_wake_it() {
+    let _watchdog = watchdog_for("racing the peer to its sleep", Duration::from_secs(30));
+    let mut chance = Chance::of_today();
+    for (options, peers_options) in [
+        (Options::default().fence(Fence::Always), ""),
+        (Options::default().trust(Trust::Untrusted), "trust=untrusted"),
+        (Options::default(), ""),
+    ] {
+        let scratch = Scratch::new();
+        // This side spins, so that it is quick enough to meet the other, which parks at once.
+        let options = options.wait(Wait::Spin);
+        let (mut sends, mut receives, mut peer) = sessions(&scratch, &options, peers_options, Refused::Never);
+        peer.tell(&format!("echo {RACES}"));
+        for number in 0..RACES {
+            let moment = Instant::now() + chance.time(LONGEST_WAY);
+            while Instant::now() < moment {
+                std::hint::spin_loop();
+            }
+            sends.publish(frames::type_id(number), &frames::payload(number, 8)).expect("open");
+            let lease = receives.recv().expect("the same frame");
+            assert!(frames::is(number, lease.type_id(), &lease));
+        }
+        assert_eq!(peer.answer(), format!("ok {RACES}"));
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use slipring_tests::raw::records::{BAD_RECORDS, BadRecord};
 use slipring_tests::raw::{self, End};
 use slipring_tests::scratch::Scratch;
 use slipring_tests::watchdog::watchdog;
+use std::thread;
 use std::time::{Duration, Instant};
 
 /// Eight lines.
@@ -191,6 +192,33 @@ fn goodbyes_that_disagree_with_the_frames_before_them() {
                 }
             };
             assert_eq!(last, cause);
+        }
+    }
+}
+
+#[test]
+fn frames_whose_bell_was_never_rung_are_delivered_before_the_end() {
+    let _watchdog = watchdog("a peer that ends before it rings");
+    for wait in [Wait::Park, Wait::Spin, Wait::Adaptive] {
+        for (word, cause) in [(0, Cause::PeerDied), (193, Cause::Closed)] {
+            let (_scratch, mut end, mut bus) = session(Options::default().wait(wait));
+            thread::scope(|scope| {
+                let receiver = scope.spawn(move || {
+                    let mut frames = 0;
+                    loop {
+                        match bus.recv() {
+                            Ok(_) => frames += 1,
+                            Err(cause) => return (frames, cause),
+                        }
+                    }
+                });
+                // It sleeps, or spins, when all of this comes at once: a process that was killed between frame and bell.
+                thread::sleep(Duration::from_millis(5));
+                end.publish(1, b"good");
+                end.publish(2, &[3; 60]);
+                end.close_with(word);
+                assert_eq!(receiver.join().expect("no panic"), (2, cause), "{wait:?}");
+            });
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Processes of other users: refused by `SameUser` on either side, let in by `Untrusted` on both.
 //!
-//! Only root can start a process as somebody else. Without it these tests say that they were skipped.
+//! Only root can start a process as somebody else. Without it these tests say that they were skipped. Names in a directory
+//! that others may enter are locked in the runtime directory, so each test has one of its own.
 
 use slipring::{Bus, Cause, Deadline, Listener, Options, Refusal, Trust};
+use slipring_tests::alone::alone;
 use slipring_tests::peer::Peer;
 use slipring_tests::peer_program;
 use slipring_tests::scratch::Scratch;
@@ -49,100 +51,110 @@ fn open_to_all(path: &str) {
 
 #[test]
 fn a_listener_refuses_a_stranger_and_serves_its_own() {
-    let _watchdog = watchdog("a stranger's client");
-    let Some(scratch) = stage() else { return };
-    let address = scratch.path("bus");
-    let mut listener = Listener::bind(&address, &Options::default()).expect("a name");
-    open_to_all(&address);
-    for (user, trust) in [(STRANGER, "same-user"), (STRANGER, "untrusted"), (OVERFLOW, "same-user")] {
-        let mut stranger = peer_of(&scratch, user);
-        stranger.tell(&format!("connect {address} trust={trust}"));
-        while !stranger.has_answered() {
-            let soon = Deadline::after(Duration::from_millis(5));
-            assert_eq!(listener.accept_bus_until(soon).expect_err("a stranger").cause(), Cause::Timeout);
+    alone("a_listener_refuses_a_stranger_and_serves_its_own", || {
+        let _watchdog = watchdog("a stranger's client");
+        let Some(scratch) = stage() else { return };
+        let address = scratch.path("bus");
+        let mut listener = Listener::bind(&address, &Options::default()).expect("a name");
+        open_to_all(&address);
+        for (user, trust) in [(STRANGER, "same-user"), (STRANGER, "untrusted"), (OVERFLOW, "same-user")] {
+            let mut stranger = peer_of(&scratch, user);
+            stranger.tell(&format!("connect {address} trust={trust}"));
+            while !stranger.has_answered() {
+                let soon = Deadline::after(Duration::from_millis(5));
+                assert_eq!(listener.accept_bus_until(soon).expect_err("a stranger").cause(), Cause::Timeout);
+            }
+            assert_eq!(stranger.answer(), "err 0 Refused { why: User }", "{user} {trust}");
         }
-        assert_eq!(stranger.answer(), "err 0 Refused { why: User }", "{user} {trust}");
-    }
-    assert_eq!(listener.refused(), 3);
-    let mut own = Peer::start(&mut Command::new(peer_program!()));
-    own.tell(&format!("connect {address}"));
-    listener.accept_bus().expect("its own user");
-    assert_eq!(own.answer(), "ok");
+        assert_eq!(listener.refused(), 3);
+        let mut own = Peer::start(&mut Command::new(peer_program!()));
+        own.tell(&format!("connect {address}"));
+        listener.accept_bus().expect("its own user");
+        assert_eq!(own.answer(), "ok");
+    });
 }
 
 #[test]
 fn a_client_refuses_a_strangers_listener() {
-    let _watchdog = watchdog("a stranger's listener");
-    let Some(scratch) = stage() else { return };
-    let address = scratch.path("bus");
-    let mut stranger = peer_of(&scratch, STRANGER);
-    stranger.must(&format!("bind {address} trust=untrusted"));
-    open_to_all(&address);
-    stranger.tell("accept");
-    let refused = Bus::connect(&address, &Options::default()).expect_err("a stranger");
-    assert_eq!(refused.cause(), Cause::Refused { why: Refusal::User });
-    assert!(refused.to_string().contains(&STRANGER.to_string()), "{refused}");
-    Bus::connect(&address, &Options::default().trust(Trust::Untrusted)).expect("somebody who does not mind");
-    assert_eq!(stranger.answer(), "ok");
-    assert_eq!(stranger.ask("refused"), "ok 1");
+    alone("a_client_refuses_a_strangers_listener", || {
+        let _watchdog = watchdog("a stranger's listener");
+        let Some(scratch) = stage() else { return };
+        let address = scratch.path("bus");
+        let mut stranger = peer_of(&scratch, STRANGER);
+        stranger.must(&format!("bind {address} trust=untrusted"));
+        open_to_all(&address);
+        stranger.tell("accept");
+        let refused = Bus::connect(&address, &Options::default()).expect_err("a stranger");
+        assert_eq!(refused.cause(), Cause::Refused { why: Refusal::User });
+        assert!(refused.to_string().contains(&STRANGER.to_string()), "{refused}");
+        Bus::connect(&address, &Options::default().trust(Trust::Untrusted)).expect("somebody who does not mind");
+        assert_eq!(stranger.answer(), "ok");
+        assert_eq!(stranger.ask("refused"), "ok 1");
+    });
 }
 
 #[test]
 fn strangers_who_do_not_trust_each_other_talk_in_both_directions() {
-    let _watchdog = watchdog("untrusted strangers");
-    let Some(scratch) = stage() else { return };
-    let untrusted = Options::default().trust(Trust::Untrusted);
-    let (ours, theirs) = (scratch.path("ours"), scratch.path("theirs"));
-    for user in [STRANGER, OVERFLOW] {
-        let mut stranger = peer_of(&scratch, user);
-        let mut listener = Listener::bind(&ours, &untrusted).expect("a name");
-        open_to_all(&ours);
-        stranger.tell(&format!("connect {ours} trust=untrusted"));
-        let mut receives = listener.accept_bus().expect("a session");
-        assert_eq!(stranger.answer(), "ok");
-        let _ = fs::remove_file(&theirs);
-        stranger.must(&format!("bind {theirs} trust=untrusted"));
-        open_to_all(&theirs);
-        stranger.tell("accept");
-        let mut sends = Bus::connect(&theirs, &untrusted).expect("a session");
-        assert_eq!(stranger.answer(), "ok");
-        stranger.tell("send 1000 100");
-        for _ in 0..1000 {
-            let frame = receives.recv().expect("a frame").keep();
-            sends.publish(frame.type_id(), &frame).expect("open");
+    alone("strangers_who_do_not_trust_each_other_talk_in_both_directions", || {
+        let _watchdog = watchdog("untrusted strangers");
+        let Some(scratch) = stage() else { return };
+        let untrusted = Options::default().trust(Trust::Untrusted);
+        let (ours, theirs) = (scratch.path("ours"), scratch.path("theirs"));
+        for user in [STRANGER, OVERFLOW] {
+            let mut stranger = peer_of(&scratch, user);
+            let mut listener = Listener::bind(&ours, &untrusted).expect("a name");
+            open_to_all(&ours);
+            stranger.tell(&format!("connect {ours} trust=untrusted"));
+            let mut receives = listener.accept_bus().expect("a session");
+            assert_eq!(stranger.answer(), "ok");
+            let _ = fs::remove_file(&theirs);
+            stranger.must(&format!("bind {theirs} trust=untrusted"));
+            open_to_all(&theirs);
+            stranger.tell("accept");
+            let mut sends = Bus::connect(&theirs, &untrusted).expect("a session");
+            assert_eq!(stranger.answer(), "ok");
+            stranger.tell("send 1000 100");
+            for _ in 0..1000 {
+                let frame = receives.recv().expect("a frame").keep();
+                sends.publish(frame.type_id(), &frame).expect("open");
+            }
+            assert_eq!(stranger.answer(), "ok 1000");
+            stranger.must("recv 1000");
+            stranger.kill();
+            assert_eq!(receives.recv().err(), Some(Cause::PeerDied));
         }
-        assert_eq!(stranger.answer(), "ok 1000");
-        stranger.must("recv 1000");
-        stranger.kill();
-        assert_eq!(receives.recv().err(), Some(Cause::PeerDied));
-    }
+    });
 }
 
 #[test]
 fn processes_of_the_overflow_user_do_not_count_as_one_user() {
-    let _watchdog = watchdog("the overflow user");
-    let Some(scratch) = stage() else { return };
-    let address = scratch.path("bus");
-    let (mut one, mut other) = (peer_of(&scratch, OVERFLOW), peer_of(&scratch, OVERFLOW));
-    one.must(&format!("bind {address}"));
-    one.tell("accept");
-    assert_eq!(other.ask(&format!("connect {address}")), "err 0 Refused { why: User }");
-    assert!(!one.has_answered());
+    alone("processes_of_the_overflow_user_do_not_count_as_one_user", || {
+        let _watchdog = watchdog("the overflow user");
+        let Some(scratch) = stage() else { return };
+        let address = scratch.path("bus");
+        let (mut one, mut other) = (peer_of(&scratch, OVERFLOW), peer_of(&scratch, OVERFLOW));
+        one.must(&format!("bind {address}"));
+        one.tell("accept");
+        assert_eq!(other.ask(&format!("connect {address}")), "err 0 Refused { why: User }");
+        assert!(!one.has_answered());
+    });
 }
 
 #[test]
 fn a_strangers_socket_keeps_its_name_and_its_directory_lock_holds_up_nobody() {
-    let _watchdog = watchdog("a stranger's name");
-    let Some(scratch) = stage() else { return };
-    let address = scratch.path("bus");
-    let mut stranger = peer_of(&scratch, STRANGER);
-    stranger.must(&format!("bind {address}"));
-    let held = Listener::bind(&address, &Options::default()).expect_err("a stranger's");
-    assert_eq!(held.cause(), Cause::AddressInUse);
-    stranger.kill();
-    // Dead or not, what belongs to another user stays.
-    let held = Listener::bind(&address, &Options::default()).expect_err("a dead stranger's");
-    assert_eq!(held.cause(), Cause::AddressInUse);
-    assert!(held.to_string().contains(&STRANGER.to_string()), "{held}");
-    assert!(fs::exists(&address).expect("look"));
+    alone("a_strangers_socket_keeps_its_name_and_its_directory_lock_holds_up_nobody", || {
+        let _watchdog = watchdog("a stranger's name");
+        let Some(scratch) = stage() else { return };
+        let address = scratch.path("bus");
+        let mut stranger = peer_of(&scratch, STRANGER);
+        stranger.must(&format!("bind {address}"));
+        let held = Listener::bind(&address, &Options::default()).expect_err("a stranger's");
+        assert_eq!(held.cause(), Cause::AddressInUse);
+        stranger.kill();
+        // Dead or not, what belongs to another user stays.
+        let held = Listener::bind(&address, &Options::default()).expect_err("a dead stranger's");
+        assert_eq!(held.cause(), Cause::AddressInUse);
+        assert!(held.to_string().contains(&STRANGER.to_string()), "{held}");
+        assert!(fs::exists(&address).expect("look"));
+    });
 }

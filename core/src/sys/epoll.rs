@@ -1,6 +1,8 @@
 //! Waiting for any of many descriptors, and one descriptor to watch in their place.
 
 use crate::sys::fork::Fd;
+use crate::sys::poll_readable;
+use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use std::io;
 use std::mem::MaybeUninit;
@@ -31,12 +33,13 @@ impl Epoll {
 
     /// Waits at most `time` (`None`: no limit) and calls `ready` with the number of each descriptor that has something.
     pub(crate) fn wait(&self, time: Option<Duration>, mut ready: impl FnMut(u64)) -> io::Result<()> {
-        let time = time.map(|time| rustix::event::Timespec {
-            tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: time.subsec_nanos().into(),
-        });
+        // The wait itself is a `poll` of the set: `epoll_wait` says that it was interrupted whenever the process was stopped and
+        // went on, handler or not (signal(7)).
+        if time.is_none_or(|time| !time.is_zero()) && !poll_readable(self.0.as_fd(), time)? {
+            return Ok(());
+        }
         let mut events = [MaybeUninit::uninit(); EVENTS];
-        let (events, _) = epoll::wait(&self.0, &mut events, time.as_ref())?;
+        let (events, _) = epoll::wait(&self.0, &mut events, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
         for event in events {
             ready(event.data.u64());
         }
