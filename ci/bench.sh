@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Measures the works beside their floors and writes a record: bench/record/<cpu-model>-<n>cpu/<date>/<work>.jsonl, with the
 # machine and the command lines beside it. `quick` runs everything shortly into a temporary folder: it tests the harness,
-# and says nothing about speed.
+# and says nothing about speed. SECONDS_EACH=n: how long each work takes (10).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mode=${1:-full}
-seconds=10
+seconds=${SECONDS_EACH:-10}
 cargo build --release --quiet -p slipring-bench
 bench=${CARGO_TARGET_DIR:-target}/release/slipring-bench
 
@@ -37,7 +37,6 @@ measure() {
     local work=$1
     echo "slipring-bench $*" >> "$folder/machine.txt"
     "${prefix[@]}" "$bench" "$@" --json >> "$folder/$work.jsonl"
-    [ "$mode" = quick ] || "${prefix[@]}" true
     echo "  $*: $(wc -l < "$folder/$work.jsonl") rows"
 }
 
@@ -56,6 +55,6 @@ if [ "$mode" = quick ]; then
     measure death --while park --seconds 1
 else
     measure idle --seconds 60
-    measure death --seconds 40
+    measure death --seconds 10
 fi
 echo "record: $([ "$mode" = quick ] && echo 'none (quick)' || echo "$folder")"

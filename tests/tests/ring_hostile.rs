@@ -87,7 +87,7 @@ fn commit_words_that_belong_to_no_frame() {
 #[test]
 fn frames_of_unknown_kinds() {
     let _watchdog = watchdog("forged kinds");
-    for kind in [0].into_iter().chain(3..32) {
+    for kind in [0, 3, 4, 16, 31] {
         assert_found(&format!("kind {kind}"), Violation::FrameKind, |end| {
             end.write_frame(end.tail, kind, 4, 0, b"evil");
             end.commit(end.tail);

@@ -54,7 +54,7 @@ fn assert_corrupt(bus: &mut Bus, violation: Violation, what: &str) {
 fn impossible_read_positions() {
     let _watchdog = watchdog("forged read positions");
     let tail = ROOM as u64 * 64;
-    for position in [1, 63, 65, tail + 64, tail + 1, RING, 1 << 32, u64::MAX, u64::MAX - 63, 1 << 63] {
+    for position in [1, 65, tail + 64, u64::MAX, u64::MAX - 63] {
         for (index, call) in CALLS.into_iter().enumerate() {
             for options in ways() {
                 let (_scratch, end, mut bus) = session(&options);
