@@ -80,7 +80,7 @@ impl Sender {
     }
 
     /// Sends the pattern of `seed`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn put(&mut self, seed: u64) -> Result<()> {
         match self.api {
             Api::Copy => {

@@ -12,7 +12,7 @@ use crate::echo::{Limit, check};
 use crate::payload::expected;
 
 /// How many small messages are sent between two looks at the clock: a reading costs as much as several of them.
-const PER_LOOK: u64 = 64;
+const PER_LOOK: u64 = 512;
 
 /// Messages longer than this take longer than the look, so each gets one.
 const SMALL: usize = 4096;

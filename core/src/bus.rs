@@ -255,7 +255,7 @@ impl Bus {
     /// # Errors
     /// [`Cause::TooLarge`]; [`Cause::Closed`], [`Cause::PeerDied`] and [`Cause::Corrupt`] when the session is over;
     /// [`Cause::Interrupted`]; [`Cause::Forked`]; [`Cause::InvalidArgument`] on a receiving end.
-    #[inline]
+    #[inline(always)]
     pub fn publish(&mut self, type_id: u32, payload: &[u8]) -> Result<(), Cause> {
         self.publish_until(type_id, payload, Deadline::NEVER)
     }
@@ -264,7 +264,7 @@ impl Bus {
     ///
     /// # Errors
     /// As for [`publish`](Self::publish).
-    #[inline]
+    #[inline(always)]
     pub fn publish_until(&mut self, type_id: u32, payload: &[u8], deadline: Deadline) -> Result<(), Cause> {
         self.must(Role::Sends)?;
         self.side.publish(type_id, payload, Show::Now, Patience::Until(deadline))
@@ -274,7 +274,7 @@ impl Bus {
     ///
     /// # Errors
     /// As for [`publish`](Self::publish).
-    #[inline]
+    #[inline(always)]
     pub fn try_publish(&mut self, type_id: u32, payload: &[u8]) -> Result<(), Cause> {
         self.must(Role::Sends)?;
         self.side.publish(type_id, payload, Show::Now, Patience::None)
@@ -316,7 +316,7 @@ impl Bus {
     ///
     /// # Errors
     /// As for [`publish`](Self::publish).
-    #[inline]
+    #[inline(always)]
     pub fn publish_later(&mut self, type_id: u32, payload: &[u8]) -> Result<(), Cause> {
         self.publish_later_until(type_id, payload, Deadline::NEVER)
     }
@@ -325,7 +325,7 @@ impl Bus {
     ///
     /// # Errors
     /// As for [`publish`](Self::publish).
-    #[inline]
+    #[inline(always)]
     pub fn publish_later_until(&mut self, type_id: u32, payload: &[u8], deadline: Deadline) -> Result<(), Cause> {
         self.must(Role::Sends)?;
         self.side.publish(type_id, payload, Show::Later, Patience::Until(deadline))
@@ -335,7 +335,7 @@ impl Bus {
     ///
     /// # Errors
     /// As for [`publish`](Self::publish).
-    #[inline]
+    #[inline(always)]
     pub fn try_publish_later(&mut self, type_id: u32, payload: &[u8]) -> Result<(), Cause> {
         self.must(Role::Sends)?;
         self.side.publish(type_id, payload, Show::Later, Patience::None)
@@ -394,7 +394,7 @@ impl Bus {
     ///
     /// # Errors
     /// As for [`publish`](Self::publish).
-    #[inline]
+    #[inline(always)]
     pub fn claim(&mut self, len: usize) -> Result<Claim<'_>, Cause> {
         self.claim_until(len, Deadline::NEVER)
     }
@@ -403,7 +403,7 @@ impl Bus {
     ///
     /// # Errors
     /// As for [`publish`](Self::publish).
-    #[inline]
+    #[inline(always)]
     pub fn claim_until(&mut self, len: usize, deadline: Deadline) -> Result<Claim<'_>, Cause> {
         Claim::open(self, len, Patience::Until(deadline))
     }
@@ -412,7 +412,7 @@ impl Bus {
     ///
     /// # Errors
     /// As for [`publish`](Self::publish).
-    #[inline]
+    #[inline(always)]
     pub fn try_claim(&mut self, len: usize) -> Result<Claim<'_>, Cause> {
         Claim::open(self, len, Patience::None)
     }

@@ -6,7 +6,6 @@
 use crate::error::Cause;
 use crate::ring::Taken;
 use crate::side::{Channel, Patience, Side, Want};
-use crate::wait::STREAM;
 
 impl<C: Channel> Side<C> {
     /// Takes the next frame, waiting for it if asked to. What was taken before is released.
@@ -32,9 +31,6 @@ impl<C: Channel> Side<C> {
         match self.reader.take() {
             Ok(Some(frame)) => {
                 self.stats.frames_received += 1;
-                if self.stats.frames_received.is_multiple_of(STREAM) {
-                    self.keep_distance();
-                }
                 self.stats.bytes_received += frame.len as u64;
                 Ok(Some(frame))
             }
@@ -60,7 +56,7 @@ impl<C: Channel> Side<C> {
             },
             Patience::None => {
                 self.give_credit()?;
-                self.beat();
+                self.beat_idle();
                 if self.arm(Want::Data) || self.reader.has_data() {
                     return Ok(());
                 }

@@ -4,8 +4,8 @@
 //!  offset   what                                     written        read by the peer
 //!  ------   --------------------------------------   ------------   --------------------------
 //!       0   identity: magic, layout version          once           never (the handshake tells)
-//!     128   calm line: parked, starving, close,      on sleep,       after each of its stores
-//!           mode                                     starvation,
+//!     128   calm line: parked, starving, close       on sleep,       after each of its stores
+//!                                                    starvation,
 //!                                                    close
 //!     256   read position                            at credits      when its ring looks full
 //!     384   kept for the arena's return tail         never yet       never yet
@@ -42,14 +42,12 @@ pub(crate) const SPACING: usize = 128;
 pub(crate) const IDENTITY: usize = 0;
 pub(crate) const IDENTITY_VERSION: usize = IDENTITY + 8;
 
-/// `epoch << 8 | reasons << 1 | asleep`.
+/// `epoch << 8 | fenced << 7 | reasons << 1 | asleep`.
 pub(crate) const PARKED: usize = IDENTITY + SPACING;
 /// Not zero while the writer has seen its ring full and not yet found room.
 pub(crate) const STARVING: usize = PARKED + 8;
 /// Zero, or the final position with bit 0 set: the goodbye.
 pub(crate) const CLOSE: usize = STARVING + 8;
-/// Zero, or [`MODE_FENCED`].
-pub(crate) const MODE: usize = CLOSE + 8;
 /// How far this side has read in the peer's ring.
 pub(crate) const READ: usize = PARKED + SPACING;
 /// Kept for the arena's return ring.
@@ -58,14 +56,11 @@ pub(crate) const COUNTERS: usize = RETURNS + SPACING;
 /// Where the frame ring starts.
 pub(crate) const RING: usize = 1024;
 
-/// The sleeper is watched by a foreign event loop and cannot nap: the writer fences.
-pub(crate) const MODE_FENCED: u64 = 1;
-
-/// Offsets in a frame header, added to its position.
-pub(crate) const COMMIT: u64 = 0;
-pub(crate) const TYPE_ID: u64 = 4;
+/// Offsets in a frame header.
+pub(crate) const COMMIT: usize = 0;
+pub(crate) const TYPE_ID: usize = 4;
 /// Length, kind and correlation id, read and written as one 64-bit word.
-pub(crate) const REST: u64 = 8;
+pub(crate) const REST: usize = 8;
 /// Bytes of a frame header.
 pub(crate) const HEADER: usize = 16;
 
@@ -79,9 +74,9 @@ pub(crate) const RING_MAX: u64 = 1 << 30;
 
 const _: () = {
     assert!(COUNTERS + SPACING <= RING);
-    assert!(MODE + 8 <= PARKED + LINE as usize);
+    assert!(CLOSE + 8 <= PARKED + LINE as usize);
     assert!((RING as u64).is_multiple_of(LINE) && RING.is_multiple_of(SPACING));
-    assert!(REST + 8 == HEADER as u64);
+    assert!(REST + 8 == HEADER);
     assert!(RING_MAX < 1 << 32);
 };
 
@@ -141,7 +136,7 @@ pub(crate) fn commit_word(position: u64) -> u32 {
 /// Bytes that a frame with a payload of `len` bytes takes: whole lines.
 #[inline]
 pub(crate) fn frame_bytes(len: usize) -> u64 {
-    (len as u64 + HEADER as u64).next_multiple_of(LINE)
+    (len as u64 + HEADER as u64 + (LINE - 1)) & !(LINE - 1)
 }
 
 /// The size of a frame ring that has passed the checks: a power of two between [`RING_MIN`] and [`RING_MAX`].
@@ -162,6 +157,12 @@ impl RingSize {
     #[inline]
     pub(crate) fn index(self, position: u64) -> usize {
         (position & (self.0 - 1)) as usize
+    }
+
+    /// Where in a ring of this size the line of `position` starts.
+    #[inline]
+    pub(crate) fn line(self, position: u64) -> usize {
+        (position & (self.0 - LINE)) as usize
     }
 
     /// How many bytes there are from `position` to the end of the ring.

@@ -8,19 +8,21 @@
 //! each miss the other's store. A full fence on both sides forbids that and costs more than the whole message. So by default
 //! the waking side pays nothing, and the sleeping side makes up for it: it first **naps**, for a time so short that losing a
 //! wake-up does not matter, and only when nothing comes does it issue one `membarrier`, which acts as a full fence on every
-//! running thread of registered processes, look again, and sleep for good. Where the barrier cannot be had, or the sleeper is
-//! watched by a foreign event loop and cannot nap, both sides fence.
+//! running thread of registered processes, look again, and sleep for good. Where the barrier cannot be had, or the sleeper
+//! cannot or does not want to nap, its word says *fenced*: the waking side, which loads the word anyway, then fences and loads
+//! it once more, and the sleeping side fences between the word and its look.
 //!
 //! This file knows the words, not how to sleep or to ring.
 
 use crate::error::Violation;
-use crate::layout::{MODE, MODE_FENCED, PARKED};
+use crate::layout::PARKED;
 use crate::span::{ReadHeader, ReadSpan, WriteHeader, WriteSpan};
 use crate::sync::{
     AtomicU64,
-    Ordering::{Relaxed, Release},
+    Ordering::{AcqRel, Relaxed, Release},
     full_fence, light_barrier,
 };
+use std::cell::Cell;
 
 /// What a side sleeps for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,7 @@ impl Reasons {
 }
 
 const ASLEEP: u64 = 1;
+const FENCED: u64 = 1 << 7;
 const EPOCH_SHIFT: u32 = 8;
 
 /// One side's parking: its own word, and its view of the peer's.
@@ -51,15 +54,21 @@ pub(crate) struct Parking {
     open: Option<Reasons>,
     /// The peer's last epoch for which we rang. Leases drop on any thread, so it is won by compare-exchange.
     rung: AtomicU64,
-    /// Whether we must fence after each store, as agreed at the handshake.
-    fences: bool,
+    /// [`FENCED`] while the peer is asked to fence after its stores, else zero.
+    fenced: Cell<u64>,
 }
 
 impl Parking {
-    /// `fences`: this side fences after its stores because the peer cannot rely on `membarrier` reaching it.
-    pub(crate) fn new(header: WriteSpan, peer: ReadSpan, fences: bool) -> Self {
+    /// `fenced`: the peer is asked to fence from the beginning, and [`first_word`](Self::first_word) told it so.
+    pub(crate) fn new(header: WriteSpan, peer: ReadSpan, fenced: bool) -> Self {
         let (header, peer) = (WriteHeader::new(header), ReadHeader::new(peer));
-        Self { header, peer, epoch: 0, open: None, rung: AtomicU64::new(0), fences }
+        let fenced = Cell::new(Self::first_word(fenced));
+        Self { header, peer, epoch: 0, open: None, rung: AtomicU64::new(0), fenced }
+    }
+
+    /// What must stand in our header before the peer sees it.
+    pub(crate) fn first_word(fenced: bool) -> u64 {
+        if fenced { FENCED } else { 0 }
     }
 
     /// Sleeps begun so far: the peer may not ring more often.
@@ -77,50 +86,65 @@ impl Parking {
         self.epoch += 1;
         self.open = Some(reasons);
         // Release, so that a peer that sees the epoch also sees the read position published before it.
-        self.header.store_u64(PARKED, self.epoch << EPOCH_SHIFT | reasons.0 | ASLEEP, Release);
+        self.store();
     }
 
     /// Closes the open epoch, if there is one.
     pub(crate) fn end(&mut self) {
         if self.open.take().is_some() {
-            self.header.store_u64(PARKED, self.epoch << EPOCH_SHIFT, Relaxed);
+            self.store();
         }
     }
 
-    /// Asks the peer to fence after its stores, because this side will sleep where it cannot nap.
+    /// Asks the peer to fence after its stores. A barrier must follow before anything is built on that.
     pub(crate) fn ask_for_fences(&self) {
-        self.header.store_u64(MODE, MODE_FENCED, Release);
+        self.fenced.set(FENCED);
+        self.store();
+    }
+
+    /// Whether the peer is asked to fence.
+    pub(crate) fn asks_for_fences(&self) -> bool {
+        self.fenced.get() != 0
+    }
+
+    fn store(&self) {
+        let open = self.open.map_or(0, |reasons| reasons.0 | ASLEEP);
+        self.header.store_u64(PARKED, self.epoch << EPOCH_SHIFT | self.fenced.get() | open, Release);
     }
 
     /// To be called after every store that can end the peer's sleep for `reason`: whether a bell is due.
     #[inline]
     pub(crate) fn must_ring(&self, reason: Reasons) -> Result<bool, Violation> {
         light_barrier();
-        if self.fences || self.peer.load_u64(MODE, Relaxed) == MODE_FENCED {
-            full_fence();
-        }
         let parked = self.peer.load_u64(PARKED, Relaxed);
-        if parked & ASLEEP == 0 {
-            return Ok(false);
-        }
-        self.claim_bell(parked, reason)
+        if parked & (ASLEEP | FENCED) == 0 { Ok(false) } else { self.look_closer(parked, reason) }
     }
 
-    #[cold]
+    /// The peer sleeps, or asks for fences.
     #[inline(never)]
-    fn claim_bell(&self, parked: u64, reason: Reasons) -> Result<bool, Violation> {
-        if !Reasons(parked).contains(reason) {
-            return Ok(false);
+    fn look_closer(&self, mut parked: u64, reason: Reasons) -> Result<bool, Violation> {
+        if parked & FENCED != 0 {
+            full_fence();
+            parked = self.peer.load_u64(PARKED, Relaxed);
         }
-        let epoch = parked >> EPOCH_SHIFT;
-        let rung = self.rung.load(Relaxed);
-        if epoch == rung {
-            return Ok(false);
-        }
-        if epoch < rung {
-            return Err(Violation::Parked);
-        }
-        // Whoever loses has seen somebody else ring for this epoch, or for a later one.
-        Ok(self.rung.compare_exchange(rung, epoch, Relaxed, Relaxed).is_ok())
+        if wakes(parked, reason) { self.claim_bell(parked >> EPOCH_SHIFT, reason) } else { Ok(false) }
     }
+
+    /// Whether this thread is the one to ring for `epoch`.
+    #[cold]
+    fn claim_bell(&self, epoch: u64, reason: Reasons) -> Result<bool, Violation> {
+        // SYNC rung: whoever finds a later epoch here looks again no earlier than the thread that rang for it did.
+        let rung = self.rung.fetch_max(epoch, AcqRel);
+        if epoch >= rung {
+            return Ok(epoch > rung);
+        }
+        // Another thread of this side has rung for a later epoch since we looked; or the peer went back.
+        let parked = self.peer.load_u64(PARKED, Relaxed);
+        if wakes(parked, reason) && parked >> EPOCH_SHIFT < rung { Err(Violation::Parked) } else { Ok(false) }
+    }
+}
+
+/// Whether a parked word says that its side sleeps for `reason`.
+fn wakes(parked: u64, reason: Reasons) -> bool {
+    parked & ASLEEP != 0 && Reasons(parked).contains(reason)
 }

@@ -71,10 +71,7 @@ impl<C: Channel> Side<C> {
     /// Room for a frame with `len` bytes of payload.
     #[inline(always)]
     pub(crate) fn slot(&mut self, len: usize, patience: Patience) -> Result<Slot, Cause> {
-        self.check_open()?;
-        if len > self.inline_limit() {
-            return Err(Cause::TooLarge { len: len as u64, max: self.inline_limit() as u64 });
-        }
+        self.check_sendable(len)?;
         match self.writer.reserve(len) {
             Ok(slot) => Ok(slot),
             // Taken apart and put together again, so that the slot is never a struct in memory (see `Slot`).
@@ -110,14 +107,14 @@ impl<C: Channel> Side<C> {
     /// `Full`, after all that such an answer owes: the reader is told, and the socket is looked at in its time.
     fn answer_full(&mut self, end: u64) -> Result<(), Cause> {
         self.writer.starve();
-        self.beat();
+        self.beat_idle();
         let came = self.arm(Want::Room(end));
-        self.check_open()?;
+        self.check_sendable(0)?;
         if came { Ok(()) } else { Err(Cause::Full) }
     }
 
     /// Commits a `slot` that the user has held open, maybe across a fork.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn commit(&mut self, slot: Slot, type_id: u32, used: usize, show: Show) -> Result<(), Cause> {
         self.check_ours()?;
         self.finish(slot, type_id, used, show);

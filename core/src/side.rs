@@ -13,7 +13,7 @@ use crate::ring::{Reader, Writer};
 use crate::span::{ReadHeader, ReadSpan, WriteHeader, WriteSpan};
 use crate::sync::Ordering::{Acquire, Release};
 use crate::sync::{full_fence, spin_hint};
-use crate::wait::{BREATH, Budget, PULSE, Pulse, STREAM, Wait, now};
+use crate::wait::{Budget, DISTANCE, PULSE, Pulse, STREAM, Wait, breath, now};
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
@@ -101,12 +101,12 @@ pub(crate) struct Side<C> {
     pulse: Pulse,
     /// Why the session is over, once it is.
     over: Option<Cause>,
-    /// The peer fences after its stores, so a sleep here needs a fence and no nap.
-    peer_fences: bool,
     /// A foreign event loop watches the descriptor.
     watched: Cell<bool>,
     one_cpu: bool,
     inline_limit: usize,
+    /// Payloads shorter than this may be sent; none once the session is over. (One comparison for both.)
+    send_below: usize,
     /// Frames received when the last wait for one began.
     received_before: u64,
 }
@@ -115,8 +115,8 @@ pub(crate) struct Side<C> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terms {
     pub(crate) strategy: Wait,
-    pub(crate) we_fence: bool,
-    pub(crate) peer_fences: bool,
+    /// The barrier cannot be had: both sides are to fence.
+    pub(crate) fences: bool,
     /// Both sides run on the same single processor.
     pub(crate) one_cpu: bool,
     /// The longest payload that this end puts into its ring, in bytes.
@@ -132,11 +132,12 @@ impl<C: Channel> Side<C> {
         channel: C,
         terms: Terms,
     ) -> Self {
+        let parking = Parking::new(header.clone(), peer.clone(), terms.fences);
         Self {
             writer,
             reader,
             stats: Stats::default(),
-            parking: Parking::new(header.clone(), peer.clone(), terms.we_fence),
+            parking,
             header: WriteHeader::new(header),
             peer: ReadHeader::new(peer),
             channel,
@@ -144,10 +145,10 @@ impl<C: Channel> Side<C> {
             budget: Budget::new(terms.one_cpu),
             pulse: Pulse::new(),
             over: None,
-            peer_fences: terms.peer_fences,
             watched: Cell::new(false),
             one_cpu: terms.one_cpu,
             inline_limit: terms.inline_limit,
+            send_below: terms.inline_limit + 1,
             received_before: 0,
         }
     }
@@ -175,13 +176,20 @@ impl<C: Channel> Side<C> {
         if self.channel.is_ours() { Ok(()) } else { Err(Cause::Forked) }
     }
 
-    /// As [`check_ours`](Self::check_ours), for calls that send: there is no use in sending to a peer that is gone.
+    /// As [`check_ours`](Self::check_ours), for calls that send `len` bytes: there is no use in sending to a peer that is
+    /// gone.
     #[inline]
-    pub(crate) fn check_open(&self) -> Result<(), Cause> {
+    pub(crate) fn check_sendable(&self, len: usize) -> Result<(), Cause> {
         self.check_ours()?;
+        if len < self.send_below { Ok(()) } else { Err(self.why_not_send(len)) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn why_not_send(&self, len: usize) -> Cause {
         match self.over {
-            None => Ok(()),
-            Some(cause) => Err(cause),
+            Some(cause) => cause,
+            None => Cause::TooLarge { len: len as u64, max: self.inline_limit as u64 },
         }
     }
 
@@ -209,8 +217,13 @@ impl<C: Channel> Side<C> {
     /// Ends the session because the peer broke the protocol.
     #[cold]
     pub(crate) fn corrupt(&mut self, violation: Violation) -> Cause {
-        let cause = Cause::Corrupt(violation);
+        self.end(Cause::Corrupt(violation))
+    }
+
+    /// From here on the session is over because of `cause`.
+    fn end(&mut self, cause: Cause) -> Cause {
         self.over = Some(cause);
+        self.send_below = 0;
         cause
     }
 
@@ -245,13 +258,24 @@ impl<C: Channel> Side<C> {
 
     /// Tells the peer how far we have read, if that is news.
     pub(crate) fn give_credit(&mut self) -> Result<(), Cause> {
-        if self.reader.give_credit() { self.stored(Reasons::ROOM) } else { Ok(()) }
+        if !self.reader.give_credit() {
+            return Ok(());
+        }
+        self.keep_distance();
+        self.stored(Reasons::ROOM)
     }
 
-    /// Counts a call that came back without waiting, and looks at the socket about every millisecond of such calls.
+    /// Counts a frame that went out without waiting, and looks at the socket about every millisecond of such calls.
     #[inline]
     pub(crate) fn beat(&mut self) {
-        if self.pulse.beat() {
+        if self.pulse.beat(self.stats.frames_sent) {
+            self.attend();
+        }
+    }
+
+    /// As [`beat`](Self::beat), for a call that did nothing, after which nothing else may come that notices the peer's end.
+    pub(crate) fn beat_idle(&mut self) {
+        if self.pulse.beat_idle(self.stats.frames_sent) {
             self.attend();
         }
     }
@@ -274,7 +298,7 @@ impl<C: Channel> Side<C> {
         } else if heard.hung_up && self.over.is_none() {
             // SYNC close: acquire, so that what was committed before the goodbye is seen after it.
             let close = self.peer.load_u64(CLOSE, Acquire);
-            self.over = Some(match close {
+            self.end(match close {
                 0 => Cause::PeerDied,
                 // What is left is delivered first; `end_of_stream` then compares exactly.
                 _ if self.reader.has_data() || self.reader.may_end_with(close) => Cause::Closed,
@@ -344,8 +368,8 @@ impl<C: Channel> Side<C> {
     /// In the middle of a run of frames, leaves the writer alone for a moment if it is too close ahead: a reader that is as
     /// fast as the writer would otherwise stay on its heels without ever finding the ring empty.
     #[inline(never)]
-    pub(crate) fn keep_distance(&mut self) {
-        if self.is_in_a_stream() && !self.reader.is_far_behind(STREAM) {
+    fn keep_distance(&mut self) {
+        if self.is_in_a_stream() && !self.reader.is_far_behind(DISTANCE) {
             self.breathe();
             self.received_before = self.stats.frames_received;
         }
@@ -363,7 +387,8 @@ impl<C: Channel> Side<C> {
 
     fn breathe(&self) {
         let start = now();
-        while now() - start < BREATH {
+        let time = breath(self.stats.frames_received - self.received_before);
+        while now() - start < time {
             spin_hint();
         }
     }
@@ -441,7 +466,7 @@ impl<C: Channel> Side<C> {
                 self.writer.starve();
             }
             self.parking.begin(want.reasons());
-            if self.peer_fences {
+            if self.parking.asks_for_fences() {
                 full_fence();
             }
             let slept = self.sleep_out_epoch(want, deadline);
@@ -459,7 +484,7 @@ impl<C: Channel> Side<C> {
 
     /// Sleeps within one open epoch: first a nap, then, behind a barrier, for as long as it takes.
     fn sleep_out_epoch(&mut self, want: Want, deadline: Deadline) -> Result<Woken, Cause> {
-        let mut naps = !self.peer_fences;
+        let mut naps = !self.parking.asks_for_fences();
         loop {
             if self.is_there(want) {
                 return Ok(Woken::There);
@@ -489,7 +514,7 @@ impl<C: Channel> Side<C> {
             return;
         }
         self.parking.ask_for_fences();
-        // A peer that had already loaded the old mode has, after this, also made the store before it visible. Where the
+        // A peer that had already loaded the old word has, after this, also made the store before it visible. Where the
         // barrier cannot be had, a nap does the same: no store stays in a store buffer that long.
         if !self.channel.barrier() {
             std::thread::sleep(NAP);

@@ -67,48 +67,64 @@ impl Budget {
     }
 }
 
-/// So many frames taken without a wait make a stream, and not a burst; and so many frames behind the writer a reader does not
-/// disturb it. A power of two.
+/// So many frames taken without a wait make a stream, and not a burst.
 pub(crate) const STREAM: u64 = 16;
 
-/// How long an adaptive reader that has come close to the writer of a stream leaves it alone. On the writer's heels it would
-/// take each line away while the next word is being stored into it, or prefetch the line beside it. Frames of 32 bytes then
-/// cost 31 to 45 ns each, and 15 to 19 ns with such a breath now and then, in which about 150 of them arrive
-/// (`docs/decisions/0005-breath.md`).
-pub(crate) const BREATH: Duration = Duration::from_micros(2);
+/// So many frames behind the writer a reader does not disturb it.
+pub(crate) const DISTANCE: u64 = 64;
+
+/// How long an adaptive reader that has come close to the writer of a stream leaves it alone, after a run of so many frames.
+///
+/// On the writer's heels it would take each line away while the next word is being stored into it, or prefetch the line
+/// beside it: frames of 32 bytes then cost 31 to 45 ns each, and 9 to 11 ns with such a breath now and then, in which several
+/// hundred of them arrive (`docs/decisions/0005-breath.md`). It is never much longer than the run was, so a short burst is not
+/// held up for long.
+pub(crate) fn breath(run: u64) -> Duration {
+    Duration::from_nanos(run.saturating_mul(32).min(10_000))
+}
 
 /// How long may pass without a look at the session socket.
 pub(crate) const PULSE: Duration = Duration::from_millis(1);
 
-/// Calls between two looks at the clock, at the most.
-const STRIDE_MAX: u32 = 32;
+/// Calls between two looks at the clock, at the most: a reading costs as much as several frames (100 ns on the virtual
+/// machine of this project's records, where at every 32nd frame it was a fifth of a stream's time).
+const STRIDE_MAX: u64 = 256;
+
+/// What a call that did nothing counts for, because only a run of such calls can be the user's whole wait.
+const IDLE: u64 = 8;
 
 /// Tells when about a millisecond has passed, without reading the clock at every call.
 ///
-/// The stride adapts: callers that come often read the clock at every 32nd call, callers that come rarely at each.
+/// The stride adapts: callers that come often read the clock at every 256th call, callers that come rarely at each.
 #[derive(Debug)]
 pub(crate) struct Pulse {
-    countdown: u32,
-    stride: u32,
+    /// The count of calls at which the clock is read next.
+    due: u64,
+    stride: u64,
     last_look: Option<Instant>,
     last_clock: Option<Instant>,
 }
 
 impl Pulse {
     pub(crate) fn new() -> Self {
-        Self { countdown: 1, stride: 1, last_look: None, last_clock: None }
+        Self { due: 0, stride: 1, last_look: None, last_clock: None }
     }
 
-    /// Counts one call; whether the socket is due.
+    /// Whether the socket is due, after `calls` calls that the caller counts anyway.
     #[inline]
-    pub(crate) fn beat(&mut self) -> bool {
-        self.countdown -= 1;
-        self.countdown == 0 && self.read_clock()
+    pub(crate) fn beat(&mut self, calls: u64) -> bool {
+        calls >= self.due && self.read_clock(calls)
+    }
+
+    /// The same after a call that did nothing, and that is not counted in `calls`.
+    pub(crate) fn beat_idle(&mut self, calls: u64) -> bool {
+        self.due = self.due.saturating_sub(IDLE);
+        self.beat(calls)
     }
 
     #[cold]
     #[inline(never)]
-    fn read_clock(&mut self) -> bool {
+    fn read_clock(&mut self, calls: u64) -> bool {
         let now = now();
         let since_clock = self.last_clock.map_or(PULSE, |last| now - last);
         self.stride = if since_clock > PULSE / 4 {
@@ -118,7 +134,7 @@ impl Pulse {
         } else {
             self.stride
         };
-        self.countdown = self.stride;
+        self.due = calls + self.stride;
         self.last_clock = Some(now);
         let due = self.last_look.is_none_or(|last| now - last >= PULSE);
         if due {
@@ -173,26 +189,32 @@ mod tests {
     #[test]
     fn a_pulse_is_due_first_at_once_and_then_not_before_a_millisecond() {
         let mut pulse = Pulse::new();
-        assert!(pulse.beat());
+        assert!(pulse.beat(1));
         let start = Instant::now();
-        while !pulse.beat() {}
+        assert!((2..).any(|calls| pulse.beat(calls)));
+        assert!(start.elapsed() >= PULSE - Duration::from_micros(100));
+    }
+
+    #[test]
+    fn calls_that_do_nothing_are_enough_to_make_a_pulse_due() {
+        let mut pulse = Pulse::new();
+        assert!(pulse.beat(1));
+        let start = Instant::now();
+        while !pulse.beat_idle(1) {}
         assert!(start.elapsed() >= PULSE - Duration::from_micros(100));
     }
 
     #[test]
     fn a_rare_caller_is_due_at_each_call() {
         let mut pulse = Pulse::new();
-        for _ in 0..1000 {
-            pulse.beat();
+        for calls in 0..1000 {
+            pulse.beat(calls);
         }
-        let slow = |pulse: &mut Pulse| {
+        // The stride falls from 256 to 1 within three looks at the clock.
+        let mut due = (1000..1400).map(|calls| {
             std::thread::sleep(PULSE * 2);
-            pulse.beat()
-        };
-        // The stride falls from 32 to 1 within two looks at the clock.
-        for _ in 0..64 {
-            slow(&mut pulse);
-        }
-        assert!((0..8).all(|_| slow(&mut pulse)));
+            pulse.beat(calls)
+        });
+        assert!(due.by_ref().skip(300).take(8).all(|due| due));
     }
 }

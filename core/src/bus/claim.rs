@@ -39,7 +39,7 @@ impl<'a> Claim<'a> {
     /// # Errors
     /// [`Cause::InvalidArgument`] if `used` is more than was claimed: the claim comes back in the error, still open.
     /// [`Cause::Corrupt`] if the peer is found to have broken the protocol.
-    #[inline]
+    #[inline(always)]
     pub fn commit(self, type_id: u32, used: usize) -> Result<(), CommitError<'a>> {
         self.finish(type_id, used, Show::Now)
     }
@@ -53,7 +53,7 @@ impl<'a> Claim<'a> {
         self.finish(type_id, used, Show::Later)
     }
 
-    #[inline]
+    #[inline(always)]
     fn finish(self, type_id: u32, used: usize, show: Show) -> Result<(), CommitError<'a>> {
         if used > self.slot.len() {
             let cause = Cause::InvalidArgument { which: "used must be at most the length that was claimed" };

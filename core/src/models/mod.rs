@@ -17,11 +17,12 @@ mod sleep;
 mod watch;
 
 use crate::error::Cause;
-use crate::layout::{RING, RingSize, outbox_bytes};
+use crate::layout::{PARKED, RING, RingSize, outbox_bytes};
+use crate::park::Parking;
 use crate::ring::{Reader, Writer};
 use crate::side::{Channel, Heard, Side, Terms};
-use crate::span::WriteSpan;
-use crate::sync::{BARRIER_EXISTS, full_fence};
+use crate::span::{WriteHeader, WriteSpan};
+use crate::sync::{BARRIER_EXISTS, Ordering::Relaxed, full_fence};
 use crate::wait::Wait;
 use loom::sync::{Condvar, Mutex};
 use std::sync::Arc;
@@ -148,12 +149,15 @@ fn session_of(scheme: Scheme, size: RingSize) -> (Side<Wire>, Side<Wire>) {
     let (right_header, right_ring) = outbox(size);
     let fences = scheme == Scheme::Fences;
     BARRIER_EXISTS.set(!fences);
+    for header in [&left_header, &right_header] {
+        WriteHeader::new((*header).clone()).store_u64(PARKED, Parking::first_word(fences), Relaxed);
+    }
     let side = |ours: (&WriteSpan, &WriteSpan), theirs: (&WriteSpan, &WriteSpan), wire| {
         let peer = theirs.0.reader();
         let writer = Writer::new(ours.0.clone(), ours.1.clone(), peer.clone(), size);
         let reader = Reader::new(ours.0.clone(), theirs.1.reader(), peer.clone(), size);
         let inline_limit = size.payload_max();
-        let terms = Terms { strategy: Wait::Park, we_fence: fences, peer_fences: fences, one_cpu: false, inline_limit };
+        let terms = Terms { strategy: Wait::Park, fences, one_cpu: false, inline_limit };
         let mut side = Side::new(ours.0.clone(), peer, writer, reader, wire, terms);
         // The first beat looks at the socket, and time stands still: none does after this one.
         side.beat();

@@ -127,3 +127,30 @@ fn one_bell_an_epoch() {
         assert!(!rings(&awake), "asleep, but not for this");
     });
 }
+
+/// The same while the peer wakes by itself and falls asleep anew.
+///
+/// Permitted: no epoch is rung twice, and neither thread takes the other's newer epoch for a peer that went back.
+#[test]
+fn an_older_look_at_the_peer_is_no_violation() {
+    explore("older look", None, || {
+        let (sleeper, _) = outbox(smallest());
+        let (waker, _) = outbox(smallest());
+        let mut asleep = Parking::new(sleeper.clone(), waker.reader(), false);
+        asleep.begin(Reasons::DATA);
+        let awake = Arc::new(Parking::new(waker, sleeper.reader(), false));
+        let rings = |parking: &Parking| u64::from(parking.must_ring(Reasons::DATA).expect("an honest peer"));
+        let other = thread::spawn({
+            let awake = Arc::clone(&awake);
+            move || rings(&awake)
+        });
+        let peer = thread::spawn(move || {
+            asleep.end();
+            asleep.begin(Reasons::DATA);
+            asleep
+        });
+        let bells = rings(&awake) + other.join().expect("the other ends");
+        let asleep = peer.join().expect("the peer ends");
+        assert!(bells <= asleep.epochs(), "no more bells than sleeps");
+    });
+}

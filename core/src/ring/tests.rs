@@ -51,7 +51,7 @@ impl Ends {
         (self.writer.tail, self.writer.seen, self.writer.cleared) = (position, position, position);
         (self.reader.head, self.reader.released, self.reader.told) = (position, position, position);
         self.theirs.store_u64(READ, position, Release);
-        self.ring.store_u32(position, 0, Release);
+        self.ring.store_u32(position, COMMIT, 0, Release);
         self.writer.has_room(0).expect("the read position is right");
     }
 
@@ -64,12 +64,12 @@ impl Ends {
 
     /// Writes a frame header at `position` as a peer might that keeps to nothing.
     fn forge(&self, position: u64, commit: u32, rest: u64) {
-        self.ring.store_u64(position + REST, rest, Release);
-        self.ring.store_u32(position + COMMIT, commit, Release);
+        self.ring.store_u64(position, REST, rest, Release);
+        self.ring.store_u32(position, COMMIT, commit, Release);
     }
 
     fn commit_word_at(&self, position: u64) -> u32 {
-        self.seen.load_u32(position + COMMIT, Acquire)
+        self.seen.load_u32(position, COMMIT, Acquire)
     }
 
     /// Commits one frame, for which there must be room.

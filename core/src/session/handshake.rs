@@ -20,6 +20,7 @@ use crate::deadline::Deadline;
 use crate::error::{Cause, Error, Refusal, Violation};
 use crate::layout::{self, RING, RING_MIN, RingSize, outbox_bytes};
 use crate::options::{Fence, Settings, Trust};
+use crate::park::Parking;
 use crate::ring::{Reader, Writer};
 use crate::session::link::Link;
 use crate::session::wire::{BODY_MAX, Introduction, Kind, Message, Offer, PREFIX, Prefix};
@@ -211,12 +212,18 @@ fn overflow_uid() -> u32 {
     told.and_then(|text| text.trim().parse().ok()).unwrap_or(65534)
 }
 
-/// One outbox of ours, with its identity written.
-fn make_outbox(ring: RingSize, deadline: Deadline) -> Result<OwnSegment, Error> {
+/// Whether sleeps may rely on `membarrier`: both sides must have registered for it, and want it.
+fn share_barrier(one: &Introduction, other: &Introduction) -> bool {
+    one.barrier && other.barrier
+}
+
+/// One outbox of ours, with what must stand in it before the peer looks: its identity, and whether the peer is to fence.
+fn make_outbox(ring: RingSize, barrier: bool, deadline: Deadline) -> Result<OwnSegment, Error> {
     let outbox = OwnSegment::create("slipring-outbox", sys::round_to_page(outbox_bytes(ring)), deadline)?;
     let span = outbox.span();
     span.store_u64(layout::IDENTITY, layout::MAGIC, Relaxed);
     span.store_u64(layout::IDENTITY_VERSION, u64::from(layout::VERSION), Relaxed);
+    span.store_u64(layout::PARKED, Parking::first_word(!barrier), Relaxed);
     Ok(outbox)
 }
 
@@ -253,12 +260,11 @@ impl Joined<'_> {
         let their_ring = theirs.sub(RING, self.their_ring.bytes() as usize);
         let writer = Writer::new(header.clone(), my_ring, peer.clone(), self.my_ring);
         let reader = Reader::new(header.clone(), their_ring, peer.clone(), self.their_ring);
-        let barrier = self.about_me.barrier && self.about_them.barrier;
+        let barrier = share_barrier(&self.about_me, &self.about_them);
         let same_cpu = self.about_me.cpu.is_some() && self.about_me.cpu == self.about_them.cpu;
         let terms = Terms {
             strategy: self.settings.wait,
-            we_fence: !barrier,
-            peer_fences: !barrier,
+            fences: !barrier,
             one_cpu: same_cpu || sys::cpus_online() == 1,
             inline_limit: self.settings.inline_limit.min(writer.payload_max()),
         };
@@ -348,8 +354,8 @@ impl Pending {
 
     /// Makes our outbox and offers it.
     fn offer(&self, about_them: Introduction, settings: &Settings) -> Result<Stage, Broken> {
-        let mine = make_outbox(receiving_ring(), self.deadline)?;
         let about_me = introduce(settings);
+        let mine = make_outbox(receiving_ring(), share_barrier(&about_me, &about_them), self.deadline)?;
         let offer = Message::Offer(Offer {
             about: about_me,
             client_ring: settings.ring,
@@ -446,7 +452,7 @@ pub(crate) fn join(socket: Fd, settings: &Settings, birth: Birth, deadline: Dead
         return Err(Broken::Refused(Refusal::User, text));
     }
     let theirs = attach_outbox(arrived.one_fd()?, offer.segment, offer.server_ring)?;
-    let mut mine = make_outbox(offer.client_ring, deadline)?;
+    let mut mine = make_outbox(offer.client_ring, share_barrier(&about_me, &offer.about), deadline)?;
     let fd = mine.fd().expect("a fresh segment has its descriptor");
     say(&socket, &Message::Accept(mine.len() as u64), &[fd])?;
     let Message::Settled = hear(&mut incoming, &socket, deadline)?.bare()? else {

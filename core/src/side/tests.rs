@@ -7,7 +7,7 @@ mod forged;
 mod threads;
 
 use super::*;
-use crate::layout::{MODE, PARKED, READ, RING, RingSize, STARVING, outbox_bytes};
+use crate::layout::{PARKED, READ, RING, RingSize, STARVING, outbox_bytes};
 use crate::ring::Show;
 use crate::sync::Ordering::Relaxed;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -155,13 +155,10 @@ fn pair(bytes: u64, strategy: Wait, scheme: Scheme) -> Pair {
     let (receiver, back) = outbox(small);
     let (left, right): (Arc<Post>, Arc<Post>) = Default::default();
     let fences = scheme == Scheme::Fences;
-    let terms = |size: RingSize| Terms {
-        strategy,
-        we_fence: fences,
-        peer_fences: fences,
-        one_cpu: false,
-        inline_limit: size.payload_max(),
-    };
+    let terms = |size: RingSize| Terms { strategy, fences, one_cpu: false, inline_limit: size.payload_max() };
+    for header in [&sender, &receiver] {
+        header.store_u64(PARKED, Parking::first_word(fences), Relaxed);
+    }
     let cord = |ours: &Arc<Post>, theirs: &Arc<Post>| Cord {
         ours: Arc::clone(ours),
         theirs: Arc::clone(theirs),
@@ -208,13 +205,7 @@ fn side_of_a_forger(
         Writer::new(ours.0.clone(), ours.1, peer.clone(), size),
         Reader::new(ours.0, theirs.1.reader(), peer, size),
         cord,
-        Terms {
-            strategy: Wait::Park,
-            we_fence: false,
-            peer_fences: true,
-            one_cpu: false,
-            inline_limit: size.payload_max(),
-        },
+        Terms { strategy: Wait::Park, fences: true, one_cpu: false, inline_limit: size.payload_max() },
     );
     (side, Peer { header: theirs.0, ring: theirs.1, cord: Cord { ours: right, theirs: left, barrier: false } })
 }
@@ -398,10 +389,10 @@ fn a_signal_ends_a_sleep_and_the_wait_can_be_taken_up_again() {
 #[test]
 fn watching_asks_the_peer_for_fences_once() {
     let pair = pair(256, Wait::Park, Scheme::Naps);
-    assert_eq!(word(&pair.receiver, MODE), 0);
+    assert_eq!(word(&pair.receiver, PARKED), 0);
     pair.receives.watch();
     pair.receives.watch();
-    assert_eq!(word(&pair.receiver, MODE), 1);
+    assert_eq!(word(&pair.receiver, PARKED), Parking::first_word(true));
 }
 
 /// A foreign loop that comes by only now and then looks at the socket at each call, and so hears bells in passing.

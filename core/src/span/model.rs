@@ -10,14 +10,14 @@
 //!   side's last access fails the model. That holds for the rest of a frame's header too: the product reads it through
 //!   atomics only because a faulty peer might be writing it.
 
-use crate::layout::{CLOSE, LINE, MODE, PARKED, READ, RING, STARVING};
+use crate::layout::{CLOSE, LINE, PARKED, READ, RING, STARVING};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use loom::cell::UnsafeCell;
 use std::fmt;
 use std::sync::Arc;
 
 /// The header words that a protocol uses.
-const WORDS: [usize; 5] = [PARKED, STARVING, CLOSE, MODE, READ];
+const WORDS: [usize; 4] = [PARKED, STARVING, CLOSE, READ];
 
 const LINE_LEN: usize = LINE as usize;
 /// Bytes of a line's first word.

@@ -42,15 +42,15 @@ impl Raw {
         unsafe { self.base.as_ptr().add(at) }
     }
 
-    /// The word at `at`. Clearing the low bits of the offset makes it aligned without a branch; no caller has any set.
+    /// The word at `at`.
     ///
     /// # Safety
-    /// - `at` is less than the length.
+    /// - `at` is less than the length, and a multiple of 4.
     #[inline]
     unsafe fn word32(&self, at: usize) -> &AtomicU32 {
         debug_assert!(at < self.len && at.is_multiple_of(4));
         // SAFETY: inside the allocation by the caller's promise.
-        let word = unsafe { self.base.as_ptr().add(at & !3) }.cast::<u32>();
+        let word = unsafe { self.base.as_ptr().add(at) }.cast::<u32>();
         // SAFETY: aligned because base and offset are, and whole because the length is a multiple of eight; alive as long
         // as `self`; the process touches these bytes through atomics only while a frame is being agreed on, and a peer's
         // stores cannot be told from atomic ones.
@@ -60,18 +60,18 @@ impl Raw {
     /// As [`word32`](Self::word32), of eight bytes.
     ///
     /// # Safety
-    /// - `at` is less than the length.
+    /// - `at` is less than the length, and a multiple of 8.
     #[inline]
     unsafe fn word64(&self, at: usize) -> &AtomicU64 {
         debug_assert!(at < self.len && at.is_multiple_of(8));
         // SAFETY: inside the allocation by the caller's promise.
-        let word = unsafe { self.base.as_ptr().add(at & !7) }.cast::<u64>();
+        let word = unsafe { self.base.as_ptr().add(at) }.cast::<u64>();
         // SAFETY: as in `word32`.
         unsafe { AtomicU64::from_ptr(word) }
     }
 
     fn check(&self, at: usize) -> usize {
-        if at >= self.len {
+        if at >= self.len || !at.is_multiple_of(8) {
             out_of_span(at, 8, self.len);
         }
         at
@@ -145,7 +145,7 @@ impl WriteSpan {
     /// Stores the word at `at`, a multiple of 4.
     ///
     /// # Safety
-    /// - `at` is less than the length.
+    /// - `at` is less than the length, and a multiple of 4.
     #[inline]
     pub(crate) unsafe fn store_u32_unchecked(&self, at: usize, value: u32, order: Ordering) {
         // SAFETY: by the caller's promise.
@@ -155,7 +155,7 @@ impl WriteSpan {
     /// Stores the word at `at`, a multiple of 8.
     ///
     /// # Safety
-    /// - `at` is less than the length.
+    /// - `at` is less than the length, and a multiple of 8.
     #[inline]
     pub(crate) unsafe fn store_u64_unchecked(&self, at: usize, value: u64, order: Ordering) {
         // SAFETY: by the caller's promise.
@@ -177,7 +177,7 @@ impl WriteSpan {
     }
 
     /// Copies `bytes` in at `at`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write(&self, at: usize, bytes: &[u8]) {
         let to = self.0.at(at, bytes.len());
         if bytes.len() > BY_WORDS || !to.cast::<u64>().is_aligned() {
@@ -185,17 +185,24 @@ impl WriteSpan {
             // while its owner writes to it), and this side alone writes here.
             return unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
         }
-        let (words, tail) = bytes.as_chunks::<8>();
-        for (index, word) in words.iter().enumerate() {
-            // SAFETY: inside the `bytes.len()` bytes that `to` has room for.
-            let to = unsafe { to.add(index * 8) }.cast::<u64>();
-            // SAFETY: as above, and aligned as `to` is. Volatile only so that the loop is not turned into a `memcpy`.
-            unsafe { to.write_volatile(u64::from_ne_bytes(*word)) };
+        let (lots, rest) = bytes.as_chunks::<32>();
+        let (words, tail) = rest.as_chunks::<8>();
+        let mut to = to.cast::<u64>();
+        let mut put = |word: [u8; 8]| {
+            // SAFETY: inside the `bytes.len()` bytes that `to` had room for at first, and aligned as it was. Volatile only
+            // so that this does not become a `memcpy`.
+            unsafe { to.write_volatile(u64::from_ne_bytes(word)) };
+            // SAFETY: at most one past those bytes.
+            to = unsafe { to.add(1) };
+        };
+        for lot in lots {
+            let (words, _) = lot.as_chunks::<8>();
+            words.iter().copied().for_each(&mut put);
         }
-        // SAFETY: inside the `bytes.len()` bytes that `to` has room for.
-        let to = unsafe { to.add(words.len() * 8) };
+        words.iter().copied().for_each(&mut put);
+        let to = to.cast::<u8>();
         for (index, byte) in tail.iter().enumerate() {
-            // SAFETY: as above.
+            // SAFETY: inside the `bytes.len()` bytes that there is room for.
             let to = unsafe { to.add(index) };
             // SAFETY: as above.
             unsafe { to.write_volatile(*byte) };
@@ -248,7 +255,7 @@ impl ReadSpan {
     /// Loads the word at `at`, a multiple of 4.
     ///
     /// # Safety
-    /// - `at` is less than the length.
+    /// - `at` is less than the length, and a multiple of 4.
     #[inline]
     pub(crate) unsafe fn load_u32_unchecked(&self, at: usize, order: Ordering) -> u32 {
         // SAFETY: by the caller's promise.
@@ -258,7 +265,7 @@ impl ReadSpan {
     /// Loads the word at `at`, a multiple of 8.
     ///
     /// # Safety
-    /// - `at` is less than the length.
+    /// - `at` is less than the length, and a multiple of 8.
     #[inline]
     pub(crate) unsafe fn load_u64_unchecked(&self, at: usize, order: Ordering) -> u64 {
         // SAFETY: by the caller's promise.

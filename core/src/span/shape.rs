@@ -1,7 +1,7 @@
 //! Spans whose shape makes every access land inside: rings, addressed by position, and headers, addressed by constants.
 
 use super::{ReadSpan, WriteSpan};
-use crate::layout::{RING, RingSize};
+use crate::layout::{LINE, RING, RingSize};
 use crate::sync::Ordering;
 
 /// A ring that this side writes. Positions count bytes and never end; the ring's length masks them.
@@ -45,22 +45,24 @@ impl WriteRing {
         self.span.prefetch_for_writing(self.size.index(position));
     }
 
-    /// Stores a word at `position`, a multiple of 4.
+    /// Stores the word `at` bytes into the line of `position`.
     #[inline]
-    pub(crate) fn store_u32(&self, position: u64, value: u32, order: Ordering) {
-        // SAFETY: an index is less than the length, which is the span's (checked in `new`).
-        unsafe { self.span.store_u32_unchecked(self.size.index(position), value, order) }
+    pub(crate) fn store_u32(&self, position: u64, at: usize, value: u32, order: Ordering) {
+        let word = self.size.line(position) + in_line(at, 4);
+        // SAFETY: a line ends at the latest where the ring does, which is as long as the span (checked in `new`).
+        unsafe { self.span.store_u32_unchecked(word, value, order) }
     }
 
-    /// Stores a word at `position`, a multiple of 8.
+    /// Stores the word `at` bytes into the line of `position`.
     #[inline]
-    pub(crate) fn store_u64(&self, position: u64, value: u64, order: Ordering) {
+    pub(crate) fn store_u64(&self, position: u64, at: usize, value: u64, order: Ordering) {
+        let word = self.size.line(position) + in_line(at, 8);
         // SAFETY: as in `store_u32`.
-        unsafe { self.span.store_u64_unchecked(self.size.index(position), value, order) }
+        unsafe { self.span.store_u64_unchecked(word, value, order) }
     }
 
     /// Copies `bytes` in from `position` on; they must not run past the ring's end.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write(&self, position: u64, bytes: &[u8]) {
         self.span.write(self.size.index(position), bytes);
     }
@@ -101,18 +103,20 @@ impl ReadRing {
         self.size
     }
 
-    /// Loads the word at `position`, a multiple of 4.
+    /// Loads the word `at` bytes into the line of `position`.
     #[inline]
-    pub(crate) fn load_u32(&self, position: u64, order: Ordering) -> u32 {
-        // SAFETY: an index is less than the length, which is the span's (checked in `new`).
-        unsafe { self.span.load_u32_unchecked(self.size.index(position), order) }
+    pub(crate) fn load_u32(&self, position: u64, at: usize, order: Ordering) -> u32 {
+        let word = self.size.line(position) + in_line(at, 4);
+        // SAFETY: a line ends at the latest where the ring does, which is as long as the span (checked in `new`).
+        unsafe { self.span.load_u32_unchecked(word, order) }
     }
 
-    /// Loads the word at `position`, a multiple of 8.
+    /// Loads the word `at` bytes into the line of `position`.
     #[inline]
-    pub(crate) fn load_u64(&self, position: u64, order: Ordering) -> u64 {
+    pub(crate) fn load_u64(&self, position: u64, at: usize, order: Ordering) -> u64 {
+        let word = self.size.line(position) + in_line(at, 8);
         // SAFETY: as in `load_u32`.
-        unsafe { self.span.load_u64_unchecked(self.size.index(position), order) }
+        unsafe { self.span.load_u64_unchecked(word, order) }
     }
 
     /// Copies the bytes from `position` on out; they must not run past the ring's end.
@@ -130,6 +134,13 @@ impl ReadRing {
         // SAFETY: the caller's promise is the span's.
         unsafe { self.span.bytes(self.size.index(position), len) }
     }
+}
+
+/// Refuses, at compile time where `at` is a constant, a word of `size` bytes outside a line.
+#[inline]
+fn in_line(at: usize, size: usize) -> usize {
+    assert!(at.is_multiple_of(size) && at < LINE as usize, "a word of a line");
+    at
 }
 
 /// Refuses, at compile time where `at` is a constant, a word outside the header.

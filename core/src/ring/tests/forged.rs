@@ -171,7 +171,7 @@ proptest! {
             let position = start + line as u64 * LINE;
             for (word, value) in payload.into_iter().enumerate() {
                 let at = position + HEADER as u64 + 8 * word as u64;
-                ends.ring.store_u64(at, value, Release);
+                ends.ring.store_u64(at, (at % LINE) as usize, value, Release);
             }
             ends.forge(position, commit.unwrap_or(commit_word(position)), rest);
         }
@@ -214,8 +214,8 @@ fn a_ring_that_changes_while_it_is_read_is_read_to_an_end() {
                     let word = [commit_word(line), 0, random as u32][(random >> 20) as usize % 3];
                     let rest = [forged_rest(1, random as u32 % 300), Rest::pad().encode(), random];
                     // Each word by stores of its own size, as a peer's would be; the product reads them by such loads.
-                    ring.store_u64(line + REST, rest[(random >> 10) as usize % 3], Release);
-                    ring.store_u32(line + COMMIT, word, Release);
+                    ring.store_u64(line, REST, rest[(random >> 10) as usize % 3], Release);
+                    ring.store_u32(line, COMMIT, word, Release);
                 }
                 std::thread::yield_now();
             }
