@@ -41,7 +41,7 @@ fn stream(scheme: Scheme, goodbye: bool) {
 #[test]
 fn after_a_goodbye_everything_arrives_and_then_closed() {
     explore("goodbye, barrier", Some(5), || stream(Scheme::Barrier, true));
-    explore("goodbye, fences", Some(6), || stream(Scheme::Fences, true));
+    explore("goodbye, fences", Some(4), || stream(Scheme::Fences, true));
 }
 
 /// Permitted: what was shown, then `PeerDied`; never a frame of a group that was still hidden.

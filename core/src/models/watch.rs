@@ -74,7 +74,7 @@ fn a_bell_that_was_heard_in_passing_arms_anew() {
 /// Permitted: both frames arrive.
 #[test]
 fn the_peer_of_a_watched_end_fences() {
-    explore("watched, mode", None, || {
+    explore("watched, mode", Some(4), || {
         let (sends, mut receives) = session(Scheme::Barrier);
         receives.watch();
         BARRIER_EXISTS.set(false);
@@ -89,7 +89,7 @@ fn the_peer_of_a_watched_end_fences() {
 /// Permitted: the fourth frame goes out.
 #[test]
 fn a_watched_descriptor_tells_of_room() {
-    explore("watched, room", Some(6), || {
+    explore("watched, room", Some(5), || {
         let (mut sends, mut receives) = session(Scheme::Barrier);
         for type_id in 0..3 {
             sends.publish(type_id, b"", Show::Now, FOREVER).expect("the peer is there");
