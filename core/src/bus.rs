@@ -8,6 +8,8 @@ pub use lease::{Batch, Frame, Lease, Message};
 
 use crate::deadline::Deadline;
 use crate::error::{Cause, Error};
+use crate::held::Held;
+use crate::layout::Kind;
 use crate::listener::Listener;
 use crate::observe::{State, Stats};
 use crate::options::{Options, Trust};
@@ -70,29 +72,74 @@ enum Role {
     Receives,
 }
 
-/// What a receiving end needs beside the ring: where payloads of untrusted peers are copied, and what a batch holds.
+/// What a receiving end needs beside the ring: where payloads of untrusted peers are copied, the blocks of those that are
+/// not, and what a batch holds.
 #[derive(Debug)]
 struct Inbox {
     copies: bool,
     bytes: Vec<u8>,
-    batch: Vec<(Taken, usize)>,
+    blocks: Vec<Held>,
+    batch: Vec<Item>,
+}
+
+/// A frame that is being looked at: where its payload is.
+#[derive(Clone, Copy, Debug)]
+struct Item {
+    frame: Taken,
+    /// Of the copy in the inbox, or of the block among the inbox's blocks.
+    at: usize,
+    len: usize,
 }
 
 impl Inbox {
-    /// Copies the payload out if the peer is not trusted to leave it alone. Answers where the copy starts.
+    /// Makes room for what comes next: copies are overwritten, blocks go back.
     #[inline]
-    fn admit(&mut self, side: &Side<Link>, frame: Taken) -> usize {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        if !self.blocks.is_empty() {
+            self.blocks.clear();
+        }
+    }
+
+    /// Copies the payload out if the peer is not trusted to leave it alone, and finds the block if it is in one.
+    #[inline]
+    fn admit(&mut self, side: &mut Side<Link>, frame: Taken) -> Result<Item, Cause> {
         let at = self.bytes.len();
+        if frame.kind == Kind::Block {
+            return self.admit_block(side, frame);
+        }
         if self.copies {
             self.bytes.resize(at + frame.len, 0);
             side.reader.copy(frame, &mut self.bytes[at..]);
         }
-        at
+        Ok(Item { frame, at, len: frame.len })
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn admit_block(&mut self, side: &mut Side<Link>, frame: Taken) -> Result<Item, Cause> {
+        let held = side.resolve(frame)?;
+        let len = held.len();
+        if self.copies {
+            let at = self.bytes.len();
+            self.bytes.try_reserve(len).map_err(|_| Cause::OutOfMemory)?;
+            self.bytes.resize(at + len, 0);
+            held.copy(&mut self.bytes[at..]);
+            return Ok(Item { frame, at, len });
+        }
+        self.blocks.push(held);
+        Ok(Item { frame, at: self.blocks.len() - 1, len })
     }
 
     #[inline]
-    fn view<'a>(&'a self, side: &'a Side<Link>, frame: Taken, at: usize) -> &'a [u8] {
-        if self.copies { &self.bytes[at..at + frame.len] } else { side.reader.payload(frame) }
+    fn view<'a>(&'a self, side: &'a Side<Link>, item: Item) -> &'a [u8] {
+        if self.copies {
+            &self.bytes[item.at..item.at + item.len]
+        } else if item.frame.kind == Kind::Block {
+            &self.blocks[item.at]
+        } else {
+            side.reader.payload(item.frame)
+        }
     }
 }
 
@@ -103,7 +150,7 @@ impl Bus {
     }
 
     fn new(side: Side<Link>, role: Role, trust: Trust) -> Self {
-        let inbox = Inbox { copies: trust == Trust::Untrusted, bytes: Vec::new(), batch: Vec::new() };
+        let inbox = Inbox { copies: trust == Trust::Untrusted, bytes: Vec::new(), blocks: Vec::new(), batch: Vec::new() };
         Self { side, role, inbox, closed: false }
     }
 
@@ -158,9 +205,16 @@ impl Bus {
         self.side.stats
     }
 
-    /// The longest payload that this end can publish, in bytes.
+    /// The longest payload that this end can publish, in bytes: what both ends allow ([`Options::max_message`],
+    /// [`Options::memory_limit`]).
     #[must_use]
-    pub fn payload_max(&self) -> usize {
+    pub fn payload_max(&self) -> u64 {
+        self.side.payload_max()
+    }
+
+    /// The longest payload that this end puts into the ring itself, in bytes. Longer ones go into blocks of shared memory.
+    #[must_use]
+    pub fn inline_limit(&self) -> usize {
         self.side.inline_limit()
     }
 
@@ -207,6 +261,7 @@ impl Bus {
     /// Gives back what was taken, from a destructor.
     #[inline]
     fn release(&mut self) {
+        self.inbox.clear();
         // This fails if the peer broke the protocol, which the next call says, and in a forked child, which owns nothing.
         let _ = self.side.release();
     }
@@ -493,9 +548,14 @@ impl Bus {
         at_least_one(limit)?;
         let mut next = self.side.take(patience)?;
         for handled in 1.. {
-            self.inbox.bytes.clear();
-            let at = self.inbox.admit(&self.side, next);
-            handler(Frame::new(next, self.inbox.view(&self.side, next, at)));
+            self.inbox.clear();
+            // What cannot be delivered behind good frames is for the next call: these have been handled.
+            let item = match self.inbox.admit(&mut self.side, next) {
+                Ok(item) => item,
+                Err(_) if handled > 1 => return Ok(handled - 1),
+                Err(cause) => return Err(cause),
+            };
+            handler(Frame::new(next, self.inbox.view(&self.side, item)));
             self.side.release()?;
             if handled == limit {
                 break;
@@ -503,9 +563,13 @@ impl Bus {
             // A violation behind good frames is for the next call: these were committed, and have been handled.
             match self.side.take_now() {
                 Ok(Some(frame)) => next = frame,
-                _ => return Ok(handled),
+                _ => {
+                    self.inbox.clear();
+                    return Ok(handled);
+                }
             }
         }
+        self.inbox.clear();
         Ok(limit)
     }
 

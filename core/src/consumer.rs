@@ -12,6 +12,9 @@ impl<C: Channel> Side<C> {
     #[inline]
     pub(crate) fn take(&mut self, patience: Patience) -> Result<Taken, Cause> {
         self.check_readable()?;
+        if let Some(frame) = self.unresolved.take() {
+            return Ok(frame);
+        }
         if self.reader.holds() {
             self.release()?;
         }

@@ -8,9 +8,12 @@
 //!                                                    starvation,
 //!                                                    close
 //!     256   read position                            at credits      when its ring looks full
-//!     384   kept for the arena's return tail         never yet       never yet
+//!     384   return tail                              blocks given    when blocks run short
+//!                                                    back
 //!     512   kept for counters                        never yet       never yet
 //!    1024   frame ring, a power of two of bytes      every frame     polling
+//!  behind   return ring, a power of two of 64-bit    blocks given    when blocks run short
+//!           entries, or nothing                      back
 //!
 //!  a frame, on a line:
 //!       0        4        8              12           16                            64
@@ -26,7 +29,7 @@
 use crate::error::Violation;
 
 /// The version of everything in this file and of the handshake. A peer of another version is refused.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// First word of an outbox, "SLIPRING" as bytes: for people who look at a dump.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"SLIPRING");
@@ -50,8 +53,10 @@ pub(crate) const STARVING: usize = PARKED + 8;
 pub(crate) const CLOSE: usize = STARVING + 8;
 /// How far this side has read in the peer's ring.
 pub(crate) const READ: usize = PARKED + SPACING;
-/// Kept for the arena's return ring.
+/// How many blocks this side has given back to the peer's arena.
 pub(crate) const RETURNS: usize = READ + SPACING;
+/// How many of the peer's regions this side has mapped.
+pub(crate) const SEEN: usize = RETURNS + 8;
 pub(crate) const COUNTERS: usize = RETURNS + SPACING;
 /// Where the frame ring starts.
 pub(crate) const RING: usize = 1024;
@@ -88,6 +93,8 @@ pub(crate) enum Kind {
     Data = 1,
     /// Fills the ring to its end, because a frame never wraps.
     Pad = 2,
+    /// Carries a [`Descriptor`]: the payload stands in a block of the sender's arena.
+    Block = 3,
 }
 
 /// The checked content of a frame header behind the type id.
@@ -100,9 +107,14 @@ pub(crate) struct Rest {
 }
 
 impl Rest {
-    pub(crate) fn data(len: u32, correlation: u32) -> Self {
+    pub(crate) fn new(kind: Kind, len: u32, correlation: u32) -> Self {
         debug_assert!(u64::from(len) < FRAME_MAX);
-        Self { kind: Kind::Data, len, correlation }
+        Self { kind, len, correlation }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn data(len: u32, correlation: u32) -> Self {
+        Self::new(Kind::Data, len, correlation)
     }
 
     pub(crate) fn pad() -> Self {
@@ -120,6 +132,7 @@ impl Rest {
         let kind = match (word as u32) >> LENGTH_BITS {
             1 => Kind::Data,
             2 => Kind::Pad,
+            3 => Kind::Block,
             _ => return Err(Violation::FrameKind),
         };
         Ok(Self { kind, len: word as u32 & ((1 << LENGTH_BITS) - 1), correlation: (word >> 32) as u32 })
@@ -187,9 +200,79 @@ impl RingSize {
     }
 }
 
-/// Bytes of an outbox with a ring of this size, before rounding up to pages.
-pub(crate) fn outbox_bytes(ring: RingSize) -> usize {
-    RING + ring.bytes() as usize
+/// Where a payload stands in the sender's arena: what a frame of the kind [`Kind::Block`] carries.
+///
+/// ```text
+///  0        4             8            16          24
+///  ┌────────┬─────────────┬────────────┬───────────┐
+///  │ region │ generation  │ offset     │ length    │
+///  └────────┴─────────────┴────────────┴───────────┘
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Descriptor {
+    pub(crate) region: u32,
+    pub(crate) generation: u32,
+    /// Bytes from the start of the region.
+    pub(crate) offset: u64,
+    /// Bytes of payload.
+    pub(crate) len: u64,
+}
+
+impl Descriptor {
+    pub(crate) const BYTES: usize = 24;
+
+    pub(crate) fn encode(self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        bytes[..4].copy_from_slice(&self.region.to_le_bytes());
+        bytes[4..8].copy_from_slice(&self.generation.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.offset.to_le_bytes());
+        bytes[16..].copy_from_slice(&self.len.to_le_bytes());
+        bytes
+    }
+
+    /// Takes apart what a peer wrote; whether it is true is judged where the regions are known.
+    pub(crate) fn decode(bytes: [u8; Self::BYTES]) -> Self {
+        let half = |at: usize| u32::from_le_bytes(std::array::from_fn(|byte| bytes[at + byte]));
+        let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|byte| bytes[at + byte]));
+        Self { region: half(0), generation: half(4), offset: word(8), len: word(16) }
+    }
+}
+
+/// Where the pieces of an outbox stand: header, ring, return ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Geometry {
+    pub(crate) ring: RingSize,
+    /// Entries of the return ring: a power of two, or 0 on a side that is sent no blocks.
+    returns: u32,
+}
+
+/// The most entries of a return ring, and so the most blocks that a side can have out.
+pub(crate) const RETURNS_MAX: u32 = 1 << 16;
+
+impl Geometry {
+    pub(crate) fn new(ring: RingSize, returns: u32) -> Option<Self> {
+        let possible = returns == 0 || (returns.is_power_of_two() && returns <= RETURNS_MAX);
+        possible.then_some(Self { ring, returns })
+    }
+
+    pub(crate) fn returns(self) -> u32 {
+        self.returns
+    }
+
+    /// Where the return ring starts.
+    pub(crate) fn returns_at(self) -> usize {
+        RING + self.ring.bytes() as usize
+    }
+
+    /// Bytes of the return ring.
+    pub(crate) fn returns_bytes(self) -> usize {
+        self.returns as usize * 8
+    }
+
+    /// Bytes of the outbox, before rounding up to pages.
+    pub(crate) fn bytes(self) -> usize {
+        self.returns_at() + self.returns_bytes()
+    }
 }
 
 #[cfg(all(test, not(loom)))]

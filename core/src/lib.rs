@@ -101,11 +101,15 @@ mod sync;
 mod sys;
 
 // Floor 1: protocols over spans, which know no file and no process.
+mod arena;
 mod park;
+mod returns;
 mod ring;
 
 // Floor 2: how a side idles, publishes and receives.
+mod blocks;
 mod consumer;
+mod held;
 mod observe;
 mod producer;
 mod side;

@@ -1,7 +1,9 @@
 //! What a user may choose when opening an end, and how explicit options, environment and defaults are put in order.
 
+use crate::blocks::Limits;
 use crate::error::{Cause, Error};
 use crate::layout::{RING_MAX, RING_MIN, RingSize};
+use crate::sys;
 use crate::wait::Wait;
 use std::time::Duration;
 
@@ -43,6 +45,8 @@ pub enum Fence {
 pub struct Options {
     capacity: Option<usize>,
     inline_limit: Option<usize>,
+    max_message: Option<u64>,
+    memory_limit: Option<u64>,
     wait: Option<Wait>,
     trust: Option<Trust>,
     fence: Fence,
@@ -55,6 +59,12 @@ pub struct Options {
 const CAPACITY: usize = 1 << 20;
 /// Default longest payload that rides in the ring.
 const INLINE_LIMIT: usize = 1 << 10;
+/// Default longest payload.
+const MAX_MESSAGE: u64 = 16 << 30;
+/// The longest region: what the number of a block can reach.
+const REGION_MAX: u64 = 4 << 30;
+/// How many regions of the peer's are mapped at most.
+const REGIONS: u32 = 1024;
 /// Default number of handshakes that a listener has under way at once.
 const PENDING: usize = 64;
 /// Default time that one handshake may take.
@@ -71,6 +81,21 @@ impl Options {
     /// smaller of the two counts. Default 1 KiB.
     pub fn inline_limit(mut self, bytes: usize) -> Self {
         self.inline_limit = Some(bytes);
+        self
+    }
+
+    /// The longest payload, in bytes, that this end sends or accepts. The smaller of both ends' values counts. Default 16 GiB,
+    /// or what `SLIPRING_MAX_MESSAGE` says.
+    pub fn max_message(mut self, bytes: u64) -> Self {
+        self.max_message = Some(bytes);
+        self
+    }
+
+    /// How many bytes of memory the payloads of one direction may take beside the ring; it is made as it is needed. The smaller
+    /// of both ends' values counts. Default half of the machine's memory, or of what the control groups allow, or what
+    /// `SLIPRING_MEMORY_LIMIT` says.
+    pub fn memory_limit(mut self, bytes: u64) -> Self {
+        self.memory_limit = Some(bytes);
         self
     }
 
@@ -104,6 +129,19 @@ impl Options {
         self
     }
 
+    /// What may be sent outside the ring.
+    fn limits(&self) -> Result<Limits, Error> {
+        let message = match self.max_message {
+            Some(bytes) => bytes,
+            None => bytes_from_environment("SLIPRING_MAX_MESSAGE")?.unwrap_or(MAX_MESSAGE),
+        };
+        let memory = match self.memory_limit {
+            Some(bytes) => bytes,
+            None => bytes_from_environment("SLIPRING_MEMORY_LIMIT")?.unwrap_or_else(|| sys::memory_there_is() / 2),
+        };
+        Ok(Limits { message, memory, region: REGION_MAX.min(memory), regions: REGIONS })
+    }
+
     /// Puts options, environment and defaults in order, and checks them.
     pub(crate) fn settle(&self) -> Result<Settings, Error> {
         let capacity = self.capacity.unwrap_or(CAPACITY);
@@ -120,6 +158,7 @@ impl Options {
         Ok(Settings {
             ring,
             inline_limit: self.inline_limit.unwrap_or(INLINE_LIMIT),
+            limits: self.limits()?,
             wait: match self.wait {
                 Some(wait) => wait,
                 None => from_environment("SLIPRING_WAIT", &WAITS)?,
@@ -140,6 +179,7 @@ impl Options {
 pub(crate) struct Settings {
     pub(crate) ring: RingSize,
     pub(crate) inline_limit: usize,
+    pub(crate) limits: Limits,
     pub(crate) wait: Wait,
     pub(crate) trust: Trust,
     pub(crate) fence: Fence,
@@ -155,6 +195,27 @@ fn from_environment<T: Copy + Default>(variable: &str, words: &[(&str, T)]) -> R
         None => Ok(T::default()),
         Some(value) => parse_word(variable, &value.to_string_lossy(), words),
     }
+}
+
+/// A number of bytes, plain or with `K`, `M` or `G` behind it for powers of 1024.
+fn bytes_from_environment(variable: &str) -> Result<Option<u64>, Error> {
+    match std::env::var_os(variable) {
+        None => Ok(None),
+        Some(value) => parse_bytes(variable, &value.to_string_lossy()).map(Some),
+    }
+}
+
+fn parse_bytes(variable: &str, value: &str) -> Result<u64, Error> {
+    let (digits, shift) = match value.char_indices().last() {
+        Some((at, 'K' | 'k')) => (&value[..at], 10),
+        Some((at, 'M' | 'm')) => (&value[..at], 20),
+        Some((at, 'G' | 'g')) => (&value[..at], 30),
+        _ => (value, 0),
+    };
+    let number = digits.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
+    number.ok_or_else(|| {
+        Error::new(Cause::Config, format!("{variable}={value:?} is no number of bytes, such as 1048576, 512K, 64M or 2G"))
+    })
 }
 
 fn parse_word<T: Copy>(variable: &str, value: &str, words: &[(&str, T)]) -> Result<T, Error> {
@@ -177,6 +238,18 @@ mod tests {
             let error = Options::default().capacity(capacity).settle().expect_err("out of range");
             assert!(matches!(error.cause(), Cause::InvalidArgument { .. }), "{error}");
             assert!(error.to_string().contains("256 to 1073741824"), "{error}");
+        }
+    }
+
+    #[test]
+    fn bytes_are_plain_or_in_powers_of_1024_and_anything_else_is_an_error_that_says_so() {
+        for (text, bytes) in [("0", 0), ("1048576", 1 << 20), ("512K", 512 << 10), ("64m", 64 << 20), ("2G", 2 << 30)] {
+            assert_eq!(parse_bytes("SLIPRING_MEMORY_LIMIT", text).expect("a number"), bytes);
+        }
+        for text in ["", "G", "-1", "1.5G", "12Q", "99999999999999999999", "18446744073709551615G"] {
+            let error = parse_bytes("SLIPRING_MEMORY_LIMIT", text).expect_err("no number");
+            assert_eq!(error.cause(), Cause::Config);
+            assert!(error.to_string().contains("512K"), "{error}");
         }
     }
 

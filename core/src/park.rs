@@ -23,6 +23,7 @@ use crate::sync::{
     full_fence, light_barrier,
 };
 use std::cell::Cell;
+use std::sync::Arc;
 
 /// What a side sleeps for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ impl Reasons {
     pub(crate) const DATA: Self = Self(1 << 1);
     /// Room in our own ring.
     pub(crate) const ROOM: Self = Self(1 << 2);
+    /// Blocks of our own arena, given back.
+    pub(crate) const BLOCKS: Self = Self(1 << 3);
 
     fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
@@ -43,27 +46,32 @@ const ASLEEP: u64 = 1;
 const FENCED: u64 = 1 << 7;
 const EPOCH_SHIFT: u32 = 8;
 
-/// One side's parking: its own word, and its view of the peer's.
+/// One side's own word: how it sleeps.
 #[derive(Debug)]
 pub(crate) struct Parking {
     header: WriteHeader,
-    peer: ReadHeader,
     /// Our sleeps so far.
     epoch: u64,
     /// What the open epoch is for; `None` while awake.
     open: Option<Reasons>,
-    /// The peer's last epoch for which we rang. Leases drop on any thread, so it is won by compare-exchange.
-    rung: AtomicU64,
     /// [`FENCED`] while the peer is asked to fence after its stores, else zero.
     fenced: Cell<u64>,
 }
 
+/// One side's view of the peer's word: whether it must be woken. Leases drop on any thread, so every thread that stores
+/// something for the peer has one.
+#[derive(Clone, Debug)]
+pub(crate) struct Waker {
+    peer: ReadHeader,
+    /// The peer's last epoch for which we rang, whichever thread did.
+    rung: Arc<AtomicU64>,
+}
+
 impl Parking {
     /// `fenced`: the peer is asked to fence from the beginning, and [`first_word`](Self::first_word) told it so.
-    pub(crate) fn new(header: WriteSpan, peer: ReadSpan, fenced: bool) -> Self {
-        let (header, peer) = (WriteHeader::new(header), ReadHeader::new(peer));
+    pub(crate) fn new(header: WriteSpan, fenced: bool) -> Self {
         let fenced = Cell::new(Self::first_word(fenced));
-        Self { header, peer, epoch: 0, open: None, rung: AtomicU64::new(0), fenced }
+        Self { header: WriteHeader::new(header), epoch: 0, open: None, fenced }
     }
 
     /// What must stand in our header before the peer sees it.
@@ -110,6 +118,12 @@ impl Parking {
     fn store(&self) {
         let open = self.open.map_or(0, |reasons| reasons.0 | ASLEEP);
         self.header.store_u64(PARKED, self.epoch << EPOCH_SHIFT | self.fenced.get() | open, Release);
+    }
+}
+
+impl Waker {
+    pub(crate) fn new(peer: ReadSpan) -> Self {
+        Self { peer: ReadHeader::new(peer), rung: Arc::new(AtomicU64::new(0)) }
     }
 
     /// To be called after every store that can end the peer's sleep for `reason`: whether a bell is due.

@@ -3,11 +3,18 @@
 //! Every call goes the same way: room (waiting for it if asked to), bytes, commit, and a bell if the peer sleeps. A call that
 //! fails has changed nothing.
 
+use crate::arena::Block;
 use crate::error::Cause;
+use crate::layout::{Descriptor, Kind};
 use crate::park::Reasons;
-use crate::ring::{NoRoom, Show, Slot};
+use crate::ring::{Label, NoRoom, Show, Slot};
 use crate::side::{Channel, Patience, Side, Want};
 use std::io::IoSlice;
+
+/// Bytes of all parts together.
+fn length(parts: &[IoSlice<'_>]) -> usize {
+    parts.iter().fold(0_usize, |sum, part| sum.saturating_add(part.len()))
+}
 
 impl<C: Channel> Side<C> {
     /// Publishes one frame that carries `payload`.
@@ -19,9 +26,12 @@ impl<C: Channel> Side<C> {
         show: Show,
         patience: Patience,
     ) -> Result<(), Cause> {
+        if payload.len() >= self.send_below {
+            return self.publish_block(Label::data(type_id), &[IoSlice::new(payload)], show, patience);
+        }
         let slot = self.slot(payload.len(), patience)?;
         self.writer.fill(slot, 0, payload);
-        self.finish(slot, type_id, payload.len(), show);
+        self.finish(slot, Label::data(type_id), payload.len(), show);
         Ok(())
     }
 
@@ -32,15 +42,97 @@ impl<C: Channel> Side<C> {
         parts: &[IoSlice<'_>],
         patience: Patience,
     ) -> Result<(), Cause> {
-        let len = parts.iter().fold(0_usize, |sum, part| sum.saturating_add(part.len()));
+        let len = length(parts);
+        if len >= self.send_below {
+            return self.publish_block(Label::data(type_id), parts, Show::Now, patience);
+        }
         let slot = self.slot(len, patience)?;
         let mut at = 0;
         for part in parts {
             self.writer.fill(slot, at, part);
             at += part.len();
         }
-        self.finish(slot, type_id, len, Show::Now);
+        self.finish(slot, Label::data(type_id), len, Show::Now);
         Ok(())
+    }
+
+    /// Publishes one frame whose payload goes into a block.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn publish_block(
+        &mut self,
+        label: Label,
+        parts: &[IoSlice<'_>],
+        show: Show,
+        patience: Patience,
+    ) -> Result<(), Cause> {
+        self.check_sendable(0)?;
+        let len = length(parts);
+        let block = self.block(len as u64, patience)?;
+        let mut at = 0;
+        for part in parts {
+            self.outgoing.fill(block, at, part);
+            at += part.len() as u64;
+        }
+        match self.descriptor_slot(patience) {
+            Ok(slot) => {
+                self.finish_block(slot, block, label, len, show);
+                Ok(())
+            }
+            Err(cause) => {
+                self.outgoing.free(block);
+                Err(cause)
+            }
+        }
+    }
+
+    /// Room for a payload of `len` bytes that the user writes in place: in the ring, or in a block and a line for its name.
+    #[inline(always)]
+    pub(crate) fn claim(&mut self, len: usize, patience: Patience) -> Result<Slot, Cause> {
+        if len < self.send_below { self.slot(len, patience) } else { self.claim_block(len, patience) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn claim_block(&mut self, len: usize, patience: Patience) -> Result<Slot, Cause> {
+        self.check_sendable(0)?;
+        self.abort_claim();
+        let block = self.block(len as u64, patience)?;
+        match self.descriptor_slot(patience) {
+            Ok(slot) => {
+                self.outgoing.claimed = Some((block, slot));
+                Ok(Slot::elsewhere(len))
+            }
+            Err(cause) => {
+                self.outgoing.free(block);
+                Err(cause)
+            }
+        }
+    }
+
+    /// Gives up the claimed block, if there is one: an aborted claim, or one that was leaked.
+    pub(crate) fn abort_claim(&mut self) {
+        if let Some((block, _)) = self.outgoing.claimed.take() {
+            self.outgoing.free(block);
+        }
+    }
+
+    fn descriptor_slot(&mut self, patience: Patience) -> Result<Slot, Cause> {
+        self.room(Descriptor::BYTES, patience)
+    }
+
+    /// Commits the frame that names `block`.
+    fn finish_block(&mut self, slot: Slot, block: Block, label: Label, len: usize, show: Show) {
+        let told = Descriptor {
+            region: block.region,
+            generation: block.generation,
+            offset: block.offset(),
+            len: len as u64,
+        };
+        self.outgoing.commit(block);
+        self.writer.fill(slot, 0, &told.encode());
+        self.finish(slot, Label { kind: Kind::Block, ..label }, Descriptor::BYTES, show);
+        self.stats.bytes_sent += (len - Descriptor::BYTES.min(len)) as u64;
     }
 
     /// Publishes every frame of `frames`, in groups as large as the ring has room for. Answers how many went out, or why
@@ -68,10 +160,16 @@ impl<C: Channel> Side<C> {
         if self.writer.show_group() { self.stored(Reasons::DATA) } else { Ok(()) }
     }
 
-    /// Room for a frame with `len` bytes of payload.
+    /// Room for a frame with `len` bytes of payload, which are no more than the inline limit.
     #[inline(always)]
     pub(crate) fn slot(&mut self, len: usize, patience: Patience) -> Result<Slot, Cause> {
         self.check_sendable(len)?;
+        self.room(len, patience)
+    }
+
+    /// Room for a frame with `len` bytes, whatever the inline limit.
+    #[inline(always)]
+    fn room(&mut self, len: usize, patience: Patience) -> Result<Slot, Cause> {
         match self.writer.reserve(len) {
             Ok(slot) => Ok(slot),
             // Taken apart and put together again, so that the slot is never a struct in memory (see `Slot`).
@@ -117,7 +215,19 @@ impl<C: Channel> Side<C> {
     #[inline(always)]
     pub(crate) fn commit(&mut self, slot: Slot, type_id: u32, used: usize, show: Show) -> Result<(), Cause> {
         self.check_ours()?;
-        self.finish(slot, type_id, used, show);
+        if slot.is_elsewhere() {
+            return self.commit_block(type_id, used, show);
+        }
+        self.finish(slot, Label::data(type_id), used, show);
+        Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn commit_block(&mut self, type_id: u32, used: usize, show: Show) -> Result<(), Cause> {
+        let (block, slot) = self.outgoing.claimed.take().expect("an open claim of a block has one");
+        self.outgoing.settle(block);
+        self.finish_block(slot, block, Label::data(type_id), used, show);
         Ok(())
     }
 
@@ -125,8 +235,8 @@ impl<C: Channel> Side<C> {
     ///
     /// This cannot fail: if the peer turns out to have broken the protocol, the next call says so.
     #[inline(always)]
-    fn finish(&mut self, slot: Slot, type_id: u32, used: usize, show: Show) {
-        self.writer.commit(slot, type_id, used, 0, show);
+    fn finish(&mut self, slot: Slot, label: Label, used: usize, show: Show) {
+        self.writer.commit(slot, label, used, show);
         self.stats.frames_sent += 1;
         self.stats.bytes_sent += used as u64;
         if show == Show::Later || self.stored(Reasons::DATA).is_ok() {

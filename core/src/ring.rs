@@ -81,6 +81,16 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
+    /// No place in the ring: a payload of `len` bytes that is written elsewhere.
+    pub(crate) fn elsewhere(len: usize) -> Self {
+        Self { start: u64::MAX, len }
+    }
+
+    #[inline]
+    pub(crate) fn is_elsewhere(self) -> bool {
+        self.start == u64::MAX
+    }
+
     /// Bytes of payload that it has room for.
     #[inline]
     pub(crate) fn len(self) -> usize {
@@ -91,6 +101,22 @@ impl Slot {
     #[inline]
     fn end(self) -> u64 {
         self.start + frame_bytes(self.len)
+    }
+}
+
+/// What a frame says of itself, beside its length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Label {
+    pub(crate) kind: Kind,
+    pub(crate) type_id: u32,
+    pub(crate) correlation: u32,
+}
+
+impl Label {
+    /// A frame that carries its payload itself, and answers nothing.
+    #[inline]
+    pub(crate) fn data(type_id: u32) -> Self {
+        Self { kind: Kind::Data, type_id, correlation: 0 }
     }
 }
 
@@ -249,15 +275,16 @@ impl Writer {
 
     /// Commits the frame in `slot` with its first `used` bytes, and the pad before it if there is one.
     #[inline(always)]
-    pub(crate) fn commit(&mut self, slot: Slot, type_id: u32, used: usize, correlation: u32, show: Show) {
+    pub(crate) fn commit(&mut self, slot: Slot, label: Label, used: usize, show: Show) {
         debug_assert!(used <= slot.len && slot.start >= self.tail && slot.end() <= self.limit);
         let bytes = frame_bytes(used);
         let end = slot.start + bytes;
         if end != slot.end() {
             self.clear(end);
         }
-        self.ring.store_u32(slot.start, TYPE_ID, type_id, Relaxed);
-        self.ring.store_u64(slot.start, REST, Rest::data(used as u32, correlation).encode(), Relaxed);
+        self.ring.store_u32(slot.start, TYPE_ID, label.type_id, Relaxed);
+        let rest = Rest::new(label.kind, used as u32, label.correlation);
+        self.ring.store_u64(slot.start, REST, rest.encode(), Relaxed);
         if slot.start == self.tail {
             self.place(slot.start, show);
         } else {
@@ -366,6 +393,7 @@ pub(crate) struct Reader {
 /// A frame that has been checked and taken out of the stream; its bytes stand until [`Reader::release`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Taken {
+    pub(crate) kind: Kind,
     pub(crate) type_id: u32,
     pub(crate) correlation: u32,
     pub(crate) len: usize,
@@ -441,7 +469,7 @@ impl Reader {
             }
             let type_id = self.ring.load_u32(start, TYPE_ID, Relaxed);
             self.step_over(bytes);
-            return Ok(Some(Taken { type_id, correlation: rest.correlation, len, start }));
+            return Ok(Some(Taken { kind: rest.kind, type_id, correlation: rest.correlation, len, start }));
         }
     }
 
@@ -474,6 +502,12 @@ impl Reader {
     pub(crate) fn copy(&self, frame: Taken, out: &mut [u8]) {
         debug_assert!(out.len() == frame.len && self.still_holds(frame));
         self.ring.read(frame.start + HEADER as u64, out);
+    }
+
+    /// Copies a piece of a taken frame's payload out, from `at` on.
+    pub(crate) fn copy_part(&self, frame: Taken, at: usize, out: &mut [u8]) {
+        assert!(at + out.len() <= frame.len && self.still_holds(frame), "a piece of a frame that is held");
+        self.ring.read(frame.start + (HEADER + at) as u64, out);
     }
 
     /// A taken frame's payload, where it is: for peers that are trusted to leave committed frames alone.

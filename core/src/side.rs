@@ -6,15 +6,19 @@
 
 use crate::deadline::Deadline;
 use crate::error::{Cause, Violation};
-use crate::layout::CLOSE;
+use crate::blocks::{Incoming, Limits, Outgoing};
+use crate::held::{Bell, Returner};
+use crate::layout::{CLOSE, Geometry, SEEN};
+use crate::returns::{ReturnReader, ReturnWriter};
 use crate::observe::{State, Stats};
-use crate::park::{Parking, Reasons};
-use crate::ring::{Reader, Writer};
+use crate::park::{Parking, Reasons, Waker};
+use crate::ring::{Reader, Taken, Writer};
 use crate::span::{ReadHeader, ReadSpan, WriteHeader, WriteSpan};
-use crate::sync::Ordering::{Acquire, Release};
+use crate::sync::Ordering::{Acquire, Relaxed, Release};
 use crate::sync::{full_fence, spin_hint};
 use crate::wait::{Budget, DISTANCE, PULSE, Pulse, STREAM, Wait, breath, now};
 use std::cell::Cell;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What a side needs of the connection beside the memory.
@@ -23,11 +27,23 @@ pub(crate) trait Channel {
     /// tells that.
     fn ring(&self);
 
+    /// How any thread of this side wakes the peer.
+    fn bell(&self) -> Arc<dyn Bell>;
+
     /// Sleeps until something is to be heard or `time` has passed (`None`: no limit). Whether there is something to hear.
     fn sleep(&mut self, time: Option<Duration>) -> Result<bool, Cause>;
 
     /// Reads everything that has come, without waiting.
     fn hear(&mut self) -> Heard;
+
+    /// What came with it: regions that were announced and are mapped, or that are to be forgotten, in their order.
+    fn news(&mut self) -> Option<News>;
+
+    /// Makes region `id` of our arena and announces it. `None`: the peer has to read its socket first.
+    fn make_region(&mut self, id: u32, bytes: u64, deadline: Deadline) -> Result<Option<WriteSpan>, Cause>;
+
+    /// Tells the peer to forget a region of ours. Whether the record went out.
+    fn forget_region(&mut self, id: u32) -> bool;
 
     /// A full fence on every running thread of the peer; false if it cannot be had.
     fn barrier(&self) -> bool;
@@ -43,6 +59,15 @@ pub(crate) struct Heard {
     /// The peer's end is shut: goodbye or death, which its close word tells apart.
     pub(crate) hung_up: bool,
     pub(crate) violation: Option<Violation>,
+    /// A region was announced that cannot be taken for want of memory or descriptors. It stays announced.
+    pub(crate) starved: bool,
+}
+
+/// What was told of a region of the peer's.
+#[derive(Debug)]
+pub(crate) enum News {
+    Region { id: u32, span: ReadSpan },
+    Forget { id: u32 },
 }
 
 /// What a wait is for.
@@ -54,6 +79,8 @@ pub(crate) enum Want {
     Room(u64),
     /// That the peer has read up to this position.
     Read(u64),
+    /// That a block of our arena has come back.
+    Block,
 }
 
 impl Want {
@@ -61,6 +88,7 @@ impl Want {
         match self {
             Self::Data => Reasons::DATA,
             Self::Room(_) | Self::Read(_) => Reasons::ROOM,
+            Self::Block => Reasons::BLOCKS,
         }
     }
 }
@@ -92,21 +120,28 @@ pub(crate) struct Side<C> {
     pub(crate) writer: Writer,
     pub(crate) reader: Reader,
     pub(crate) stats: Stats,
+    pub(crate) outgoing: Outgoing,
+    pub(crate) incoming: Incoming,
+    /// A frame that was taken and names a region that could not be mapped yet.
+    pub(crate) unresolved: Option<Taken>,
     header: WriteHeader,
     peer: ReadHeader,
     parking: Parking,
+    waker: Waker,
     channel: C,
     strategy: Wait,
     budget: Budget,
     pulse: Pulse,
     /// Why the session is over, once it is.
     over: Option<Cause>,
+    /// An announced region could not be taken at the last look.
+    starved: bool,
     /// A foreign event loop watches the descriptor.
     watched: Cell<bool>,
     one_cpu: bool,
     inline_limit: usize,
     /// Payloads shorter than this may be sent; none once the session is over. (One comparison for both.)
-    send_below: usize,
+    pub(crate) send_below: usize,
     /// Frames received when the last wait for one began.
     received_before: u64,
 }
@@ -119,25 +154,48 @@ pub(crate) struct Terms {
     pub(crate) fences: bool,
     /// Both sides run on the same single processor.
     pub(crate) one_cpu: bool,
-    /// The longest payload that this end puts into its ring, in bytes.
+    /// The longest payload that this end puts into its ring, in bytes, if the ring is large enough.
     pub(crate) inline_limit: usize,
+    /// What this end may send in blocks.
+    pub(crate) limits: Limits,
+    /// The longest payload that this end accepts.
+    pub(crate) message_max: u64,
+    /// Bytes of arena that are preferred to the rest.
+    pub(crate) window: u64,
+}
+
+/// The pieces of one side's outbox.
+#[derive(Debug)]
+pub(crate) struct Outbox<S> {
+    pub(crate) header: S,
+    pub(crate) ring: S,
+    pub(crate) returns: S,
+    pub(crate) geometry: Geometry,
 }
 
 impl<C: Channel> Side<C> {
-    pub(crate) fn new(
-        header: WriteSpan,
-        peer: ReadSpan,
-        writer: Writer,
-        reader: Reader,
-        channel: C,
-        terms: Terms,
-    ) -> Self {
-        let parking = Parking::new(header.clone(), peer.clone(), terms.fences);
+    pub(crate) fn new(mine: Outbox<WriteSpan>, theirs: Outbox<ReadSpan>, channel: C, terms: Terms) -> Self {
+        let (header, peer) = (mine.header, theirs.header);
+        let writer = Writer::new(header.clone(), mine.ring, peer.clone(), mine.geometry.ring);
+        let reader = Reader::new(header.clone(), theirs.ring, peer.clone(), theirs.geometry.ring);
+        let parking = Parking::new(header.clone(), terms.fences);
+        let waker = Waker::new(peer.clone());
+        let returns = ReturnWriter::new(header.clone(), mine.returns, mine.geometry.returns());
+        let returner = Arc::new(Returner::new(returns, waker.clone(), channel.bell()));
+        let incoming = Incoming::new(returner, terms.message_max);
+        let entries = theirs.geometry.returns();
+        let returns = ReturnReader::new(peer.clone(), theirs.returns, entries);
+        let outgoing = Outgoing::new(returns, entries, terms.window, terms.limits);
+        let inline_limit = terms.inline_limit.min(writer.payload_max());
         Self {
             writer,
             reader,
+            outgoing,
+            incoming,
+            unresolved: None,
             stats: Stats::default(),
             parking,
+            waker,
             header: WriteHeader::new(header),
             peer: ReadHeader::new(peer),
             channel,
@@ -145,10 +203,11 @@ impl<C: Channel> Side<C> {
             budget: Budget::new(terms.one_cpu),
             pulse: Pulse::new(),
             over: None,
+            starved: false,
             watched: Cell::new(false),
             one_cpu: terms.one_cpu,
-            inline_limit: terms.inline_limit,
-            send_below: terms.inline_limit + 1,
+            inline_limit,
+            send_below: inline_limit + 1,
             received_before: 0,
         }
     }
@@ -208,6 +267,25 @@ impl<C: Channel> Side<C> {
         self.over.is_some()
     }
 
+    /// Whether an announced region could not be taken at the last look.
+    pub(crate) fn is_starved(&self) -> bool {
+        self.starved
+    }
+
+    pub(crate) fn channel_mut(&mut self) -> &mut C {
+        &mut self.channel
+    }
+
+    /// How many of our regions the peer says that it has mapped.
+    pub(crate) fn peer_seen(&self) -> u64 {
+        self.peer.load_u64(SEEN, Relaxed)
+    }
+
+    /// Says how many of the peer's regions are mapped here: it may announce more.
+    pub(crate) fn tell_seen(&mut self, regions: u64) {
+        self.header.store_u64(SEEN, regions, Release);
+    }
+
     /// The longest payload that this end puts into the ring.
     #[inline]
     pub(crate) fn inline_limit(&self) -> usize {
@@ -230,7 +308,7 @@ impl<C: Channel> Side<C> {
     /// After a store that can end the peer's sleep for `reason`: ring if it sleeps.
     #[inline]
     pub(crate) fn stored(&mut self, reason: Reasons) -> Result<(), Cause> {
-        match self.parking.must_ring(reason) {
+        match self.waker.must_ring(reason) {
             Ok(false) => Ok(()),
             Ok(true) => {
                 self.ring();
@@ -291,8 +369,12 @@ impl<C: Channel> Side<C> {
             // The peer rings once an epoch; one that it rang for wakes nobody any more.
             self.parking.end();
         }
-        let violation =
-            if self.stats.bells_heard > self.parking.epochs() { Some(Violation::Bells) } else { heard.violation };
+        self.starved = heard.starved;
+        let violation = match self.take_news() {
+            Err(violation) => Some(violation),
+            Ok(()) if self.stats.bells_heard > self.parking.epochs() => Some(Violation::Bells),
+            Ok(()) => heard.violation,
+        };
         if let Some(violation) = violation {
             self.corrupt(violation);
         } else if heard.hung_up && self.over.is_none() {
@@ -330,6 +412,7 @@ impl<C: Channel> Side<C> {
         match want {
             Want::Data => self.reader.has_data(),
             Want::Room(end) => self.writer.has_room(end).unwrap_or(true),
+            Want::Block => self.outgoing.has_returns(),
             Want::Read(position) => self.writer.has_room(u64::MAX).is_err() || self.writer.seen_read() >= position,
         }
     }
@@ -440,17 +523,24 @@ impl<C: Channel> Side<C> {
             if now - start >= time {
                 return Ok(false);
             }
-            if want != Want::Data && now - start >= STARVE_AFTER {
-                self.writer.starve();
+            if now - start >= STARVE_AFTER {
+                self.starve_for(want);
             }
+        }
+    }
+
+    /// Asks the peer for a credit, if that is what is waited for.
+    fn starve_for(&mut self, want: Want) {
+        if want.reasons() == Reasons::ROOM {
+            self.writer.starve();
         }
     }
 
     /// Looks at the socket; an error if the peer is gone and left nothing of what is wanted.
     fn look_for_the_peer(&mut self, want: Want) -> Result<(), Cause> {
         self.attend();
-        let over = self.over;
-        match over {
+        let ends = self.over.or(self.starved.then_some(Cause::OutOfMemory));
+        match ends {
             Some(cause) if !self.is_there(want) => Err(cause),
             _ => Ok(()),
         }
@@ -462,9 +552,7 @@ impl<C: Channel> Side<C> {
         loop {
             // What is left of the ring goes back first: the peer may be waiting for just that.
             self.give_credit()?;
-            if want != Want::Data {
-                self.writer.starve();
-            }
+            self.starve_for(want);
             self.parking.begin(want.reasons());
             if self.parking.asks_for_fences() {
                 full_fence();

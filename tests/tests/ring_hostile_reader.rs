@@ -254,7 +254,7 @@ fn words_that_change_while_they_are_looked_at_end_in_corrupt_or_in_nothing() {
 fn survive(bus: &mut Bus, chance: &mut Chance) {
     let over = Instant::now() + Duration::from_millis(30);
     while Instant::now() < over {
-        let len = chance.below(bus.payload_max() + 1);
+        let len = chance.below(bus.inline_limit() + 1);
         let time = Deadline::after(Duration::from_micros(50));
         let answer = match chance.below(5) {
             0 => bus.try_publish(0, &vec![1; len]),

@@ -30,7 +30,7 @@ impl<'a> Claim<'a> {
     #[inline(always)]
     pub(super) fn open(bus: &'a mut Bus, len: usize, patience: Patience) -> Result<Self, Cause> {
         bus.must(Role::Sends)?;
-        let slot = bus.side.slot(len, patience)?;
+        let slot = bus.side.claim(len, patience)?;
         Ok(Self { bus, slot })
     }
 
@@ -66,7 +66,11 @@ impl<'a> Claim<'a> {
     }
 
     /// Gives the room up. Nobody ever learns of it.
-    pub fn abort(self) {}
+    pub fn abort(self) {
+        if self.slot.is_elsewhere() {
+            self.bus.side.abort_claim();
+        }
+    }
 }
 
 impl Deref for Claim<'_> {
@@ -74,14 +78,16 @@ impl Deref for Claim<'_> {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        self.bus.side.writer.payload(self.slot)
+        let side = &self.bus.side;
+        if self.slot.is_elsewhere() { side.outgoing.payload(self.slot.len()) } else { side.writer.payload(self.slot) }
     }
 }
 
 impl DerefMut for Claim<'_> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
-        self.bus.side.writer.payload_mut(self.slot)
+        let (side, slot) = (&mut self.bus.side, self.slot);
+        if slot.is_elsewhere() { side.outgoing.payload_mut(slot.len()) } else { side.writer.payload_mut(slot) }
     }
 }
 

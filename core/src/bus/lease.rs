@@ -1,10 +1,12 @@
 //! Leases: frames that are read where they are, and given back.
 
-use super::{Bus, Role, at_least_one};
+use super::{Bus, Item, Role, at_least_one};
 use crate::error::Cause;
 use crate::ring::Taken;
 use crate::side::Patience;
+use crate::held::Held;
 use std::ops::Deref;
+use std::sync::Arc;
 
 /// A received frame. Dereferences to its payload; dropping it gives the frame back to the sender.
 ///
@@ -21,7 +23,7 @@ use std::ops::Deref;
 #[must_use = "a lease that is dropped gives its frame back"]
 pub struct Lease<'a> {
     bus: &'a mut Bus,
-    frame: Taken,
+    item: Item,
 }
 
 impl<'a> Lease<'a> {
@@ -29,27 +31,32 @@ impl<'a> Lease<'a> {
     pub(super) fn take(bus: &'a mut Bus, patience: Patience) -> Result<Self, Cause> {
         bus.must(Role::Receives)?;
         let frame = bus.side.take(patience)?;
-        bus.inbox.bytes.clear();
-        bus.inbox.admit(&bus.side, frame);
-        Ok(Self { bus, frame })
+        bus.inbox.clear();
+        let item = bus.inbox.admit(&mut bus.side, frame)?;
+        Ok(Self { bus, item })
     }
 
     /// The sender's type id.
     #[must_use]
     pub fn type_id(&self) -> u32 {
-        self.frame.type_id
+        self.item.frame.type_id
     }
 
     /// The correlation id; 0 on a plain bus.
     #[must_use]
     pub fn correlation_id(&self) -> u64 {
-        self.frame.correlation.into()
+        self.item.frame.correlation.into()
     }
 
-    /// Copies the frame out, to be kept for as long as one likes.
+    /// Makes it the holder's, to be kept for as long as he likes. A payload that came in a block stays where it is, and the
+    /// block goes back when the last copy of the message drops, on whatever thread; a shorter one is copied out.
     #[must_use]
     pub fn keep(self) -> Message {
-        Message { type_id: self.type_id(), correlation_id: self.correlation_id(), bytes: Box::from(&self[..]) }
+        let bytes = match self.bus.inbox.blocks.pop() {
+            Some(held) => Kept::Held(Arc::new(held)),
+            None => Kept::Copied(Box::from(&self[..])),
+        };
+        Message { type_id: self.type_id(), correlation_id: self.correlation_id(), bytes }
     }
 }
 
@@ -58,7 +65,7 @@ impl Deref for Lease<'_> {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        self.bus.inbox.view(&self.bus.side, self.frame, 0)
+        self.bus.inbox.view(&self.bus.side, self.item)
     }
 }
 
@@ -69,13 +76,28 @@ impl Drop for Lease<'_> {
     }
 }
 
-/// A received frame that has been copied out and belongs to its holder.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A received frame that belongs to its holder, on whatever thread, for as long as he likes; it outlives the bus, and the peer.
+#[derive(Clone, Debug)]
 pub struct Message {
     type_id: u32,
     correlation_id: u64,
-    bytes: Box<[u8]>,
+    bytes: Kept,
 }
+
+/// Where the payload of a message is.
+#[derive(Clone, Debug)]
+enum Kept {
+    Copied(Box<[u8]>),
+    Held(Arc<Held>),
+}
+
+impl PartialEq for Message {
+    fn eq(&self, other: &Self) -> bool {
+        (self.type_id, self.correlation_id, &self[..]) == (other.type_id, other.correlation_id, &other[..])
+    }
+}
+
+impl Eq for Message {}
 
 impl Message {
     /// The sender's type id.
@@ -95,7 +117,10 @@ impl Deref for Message {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.bytes
+        match &self.bytes {
+            Kept::Copied(bytes) => bytes,
+            Kept::Held(held) => held,
+        }
     }
 }
 
@@ -155,11 +180,15 @@ impl<'a> Batch<'a> {
         bus.must(Role::Receives)?;
         at_least_one(limit)?;
         let mut next = bus.side.take(patience)?;
-        bus.inbox.bytes.clear();
+        bus.inbox.clear();
         bus.inbox.batch.clear();
         loop {
-            let at = bus.inbox.admit(&bus.side, next);
-            bus.inbox.batch.push((next, at));
+            // What cannot be delivered behind good frames is for the next call: these were committed, and are delivered.
+            match bus.inbox.admit(&mut bus.side, next) {
+                Ok(item) => bus.inbox.batch.push(item),
+                Err(_) if !bus.inbox.batch.is_empty() => break,
+                Err(cause) => return Err(cause),
+            }
             if bus.inbox.batch.len() == limit {
                 break;
             }
@@ -182,7 +211,7 @@ impl<'a> Batch<'a> {
     /// The frames, in the order in which they were published.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Frame<'_>> {
         let bus = &*self.bus;
-        bus.inbox.batch.iter().map(|&(frame, at)| Frame::new(frame, bus.inbox.view(&bus.side, frame, at)))
+        bus.inbox.batch.iter().map(|&item| Frame::new(item.frame, bus.inbox.view(&bus.side, item)))
     }
 }
 

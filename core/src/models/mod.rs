@@ -1,5 +1,5 @@
-//! Models: the ring, parking and the side that ship, run by loom through every order of their steps that the memory model
-//! allows (C11 without load buffering), each checked against the outcomes that its comment permits.
+//! Models: the ring, the returns, parking and the side that ship, run by loom through every order of their steps that the
+//! memory model allows (C11 without load buffering), each checked against the outcomes that its comment permits.
 //!
 //! Here is what they share: outboxes of loom's memory, two sides of a session joined by a [`Wire`], and [`explore`]. A long
 //! sleep on a wire is a wait on loom's condition variable, so a wake-up that is lost for good is a deadlock, which loom reports;
@@ -12,15 +12,19 @@
 //! What the models cost and what they catch when the protocol is broken on purpose: `README.md` beside this file.
 
 mod close;
+mod returns;
 mod ring;
 mod sleep;
 mod watch;
 
 use crate::error::Cause;
-use crate::layout::{PARKED, RING, RingSize, outbox_bytes};
+use crate::blocks::Limits;
+use crate::deadline::Deadline;
+use crate::held::Bell;
+use crate::layout::{Geometry, PARKED, RING, RingSize};
 use crate::park::Parking;
 use crate::ring::{Reader, Writer};
-use crate::side::{Channel, Heard, Side, Terms};
+use crate::side::{Channel, Heard, News, Outbox, Side, Terms};
 use crate::span::{WriteHeader, WriteSpan};
 use crate::sync::{BARRIER_EXISTS, Ordering::Relaxed, full_fence};
 use crate::wait::Wait;
@@ -49,13 +53,19 @@ fn explore(name: &str, preemptions: Option<usize>, model: impl Fn() + Send + Syn
 
 /// The memory that one side writes: header and ring.
 fn outbox(size: RingSize) -> (WriteSpan, WriteSpan) {
-    let whole = WriteSpan::heap(outbox_bytes(size));
+    let whole = WriteSpan::heap(RING + size.bytes() as usize);
     (whole.sub(0, RING), whole.sub(RING, size.bytes() as usize))
 }
 
 /// The smallest ring there is: four lines, of which three can be filled.
 fn smallest() -> RingSize {
     RingSize::new(256).expect("the smallest size")
+}
+
+/// All of an outbox, with a return ring of one entry that no model of a whole side uses.
+fn whole_outbox(size: RingSize) -> Outbox<WriteSpan> {
+    let (header, ring) = outbox(size);
+    Outbox { header, ring, returns: WriteSpan::table(1), geometry: Geometry::new(size, 1).expect("a geometry") }
 }
 
 /// Both ends of one ring, without a side around them.
@@ -96,10 +106,41 @@ impl Wire {
     }
 }
 
+/// What a thread needs that only wants to wake the other side.
+#[derive(Debug)]
+struct WireBell(Arc<Post>);
+
+impl Bell for WireBell {
+    fn ring(&self) {
+        self.0.heard.lock().expect("no thread panics").bells += 1;
+        self.0.came.notify_one();
+    }
+
+    fn is_ours(&self) -> bool {
+        true
+    }
+}
+
 impl Channel for Wire {
     fn ring(&self) {
         self.theirs.heard.lock().expect("no thread panics").bells += 1;
         self.theirs.came.notify_one();
+    }
+
+    fn bell(&self) -> std::sync::Arc<dyn Bell> {
+        Arc::new(WireBell(Arc::clone(&self.theirs)))
+    }
+
+    fn news(&mut self) -> Option<News> {
+        None
+    }
+
+    fn make_region(&mut self, _id: u32, _bytes: u64, _deadline: Deadline) -> Result<Option<WriteSpan>, Cause> {
+        Ok(None)
+    }
+
+    fn forget_region(&mut self, _id: u32) -> bool {
+        false
     }
 
     fn sleep(&mut self, time: Option<Duration>) -> Result<bool, Cause> {
@@ -145,20 +186,36 @@ fn session(scheme: Scheme) -> (Side<Wire>, Side<Wire>) {
 /// The same with another size of ring.
 fn session_of(scheme: Scheme, size: RingSize) -> (Side<Wire>, Side<Wire>) {
     let (left, right): (Arc<Post>, Arc<Post>) = Default::default();
-    let (left_header, left_ring) = outbox(size);
-    let (right_header, right_ring) = outbox(size);
+    let (left_memory, right_memory) = (whole_outbox(size), whole_outbox(size));
     let fences = scheme == Scheme::Fences;
     BARRIER_EXISTS.set(!fences);
-    for header in [&left_header, &right_header] {
-        WriteHeader::new((*header).clone()).store_u64(PARKED, Parking::first_word(fences), Relaxed);
+    for outbox in [&left_memory, &right_memory] {
+        WriteHeader::new(outbox.header.clone()).store_u64(PARKED, Parking::first_word(fences), Relaxed);
     }
-    let side = |ours: (&WriteSpan, &WriteSpan), theirs: (&WriteSpan, &WriteSpan), wire| {
-        let peer = theirs.0.reader();
-        let writer = Writer::new(ours.0.clone(), ours.1.clone(), peer.clone(), size);
-        let reader = Reader::new(ours.0.clone(), theirs.1.reader(), peer.clone(), size);
-        let inline_limit = size.payload_max();
-        let terms = Terms { strategy: Wait::Park, fences, one_cpu: false, inline_limit };
-        let mut side = Side::new(ours.0.clone(), peer, writer, reader, wire, terms);
+    let side = |ours: &Outbox<WriteSpan>, theirs: &Outbox<WriteSpan>, wire| {
+        let mine = Outbox {
+            header: ours.header.clone(),
+            ring: ours.ring.clone(),
+            returns: ours.returns.clone(),
+            geometry: ours.geometry,
+        };
+        let theirs = Outbox {
+            header: theirs.header.reader(),
+            ring: theirs.ring.reader(),
+            returns: theirs.returns.reader(),
+            geometry: theirs.geometry,
+        };
+        let limits = Limits { message: 0, memory: 0, region: 0, regions: 0 };
+        let terms = Terms {
+            strategy: Wait::Park,
+            fences,
+            one_cpu: false,
+            inline_limit: size.payload_max(),
+            limits,
+            message_max: 0,
+            window: 1 << 20,
+        };
+        let mut side = Side::new(mine, theirs, wire, terms);
         // The first beat looks at the socket, and time stands still: none does after this one.
         side.beat();
         side
@@ -166,7 +223,7 @@ fn session_of(scheme: Scheme, size: RingSize) -> (Side<Wire>, Side<Wire>) {
     let sends = Wire { ours: Arc::clone(&left), theirs: Arc::clone(&right) };
     let receives = Wire { ours: right, theirs: left };
     (
-        side((&left_header, &left_ring), (&right_header, &right_ring), sends),
-        side((&right_header, &right_ring), (&left_header, &left_ring), receives),
+        side(&left_memory, &right_memory, sends),
+        side(&right_memory, &left_memory, receives),
     )
 }

@@ -6,7 +6,7 @@
 
 use super::{ends, explore, smallest};
 use crate::layout::{Kind, LINE, Rest, RingSize, commit_word};
-use crate::ring::{Reader, Show, Writer};
+use crate::ring::{Label, Reader, Show, Writer};
 use loom::thread;
 
 /// Commits one frame, for which there is room.
@@ -18,7 +18,7 @@ fn send(writer: &mut Writer, type_id: u32, payload: &[u8], show: Show) {
 fn try_send(writer: &mut Writer, type_id: u32, payload: &[u8], show: Show) -> bool {
     let Ok(slot) = writer.reserve(payload.len()) else { return false };
     writer.fill(slot, 0, payload);
-    writer.commit(slot, type_id, payload.len(), 0, show);
+    writer.commit(slot, Label::data(type_id), payload.len(), show);
     true
 }
 
@@ -132,7 +132,7 @@ fn a_stream_goes_around_the_ring() {
         let out = FRAMES[first..].iter().take_while(|&&(claim, used)| {
             let Ok(slot) = writer.reserve(claim) else { return false };
             writer.fill(slot, 0, &vec![used as u8; used]);
-            writer.commit(slot, used as u32, used, 0, Show::Now);
+            writer.commit(slot, Label::data(used as u32), used, Show::Now);
             true
         });
         first + out.count()

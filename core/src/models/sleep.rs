@@ -6,11 +6,10 @@
 use super::{Scheme, Wire, explore, outbox, session, session_of, smallest};
 use crate::deadline::Deadline;
 use crate::layout::RingSize;
-use crate::park::{Parking, Reasons};
+use crate::park::{Parking, Reasons, Waker};
 use crate::ring::Show;
 use crate::side::{Patience, Side};
 use loom::thread;
-use std::sync::Arc;
 
 const FOREVER: Patience = Patience::Until(Deadline::NEVER);
 
@@ -109,13 +108,12 @@ fn a_reader_that_falls_asleep_gives_its_last_line_back_first() {
 fn one_bell_an_epoch() {
     explore("one bell", None, || {
         let (sleeper, _) = outbox(smallest());
-        let (waker, _) = outbox(smallest());
-        let mut asleep = Parking::new(sleeper.clone(), waker.reader(), false);
+        let mut asleep = Parking::new(sleeper.clone(), false);
         asleep.begin(Reasons::DATA);
-        let awake = Arc::new(Parking::new(waker, sleeper.reader(), false));
-        let rings = |parking: &Parking| parking.must_ring(Reasons::DATA).expect("an honest peer");
+        let awake = Waker::new(sleeper.reader());
+        let rings = |waker: &Waker| waker.must_ring(Reasons::DATA).expect("an honest peer");
         let other = thread::spawn({
-            let awake = Arc::clone(&awake);
+            let awake = awake.clone();
             move || rings(&awake)
         });
         let here = rings(&awake);
@@ -135,13 +133,12 @@ fn one_bell_an_epoch() {
 fn an_older_look_at_the_peer_is_no_violation() {
     explore("older look", None, || {
         let (sleeper, _) = outbox(smallest());
-        let (waker, _) = outbox(smallest());
-        let mut asleep = Parking::new(sleeper.clone(), waker.reader(), false);
+        let mut asleep = Parking::new(sleeper.clone(), false);
         asleep.begin(Reasons::DATA);
-        let awake = Arc::new(Parking::new(waker, sleeper.reader(), false));
-        let rings = |parking: &Parking| u64::from(parking.must_ring(Reasons::DATA).expect("an honest peer"));
+        let awake = Waker::new(sleeper.reader());
+        let rings = |waker: &Waker| u64::from(waker.must_ring(Reasons::DATA).expect("an honest peer"));
         let other = thread::spawn({
-            let awake = Arc::clone(&awake);
+            let awake = awake.clone();
             move || rings(&awake)
         });
         let peer = thread::spawn(move || {

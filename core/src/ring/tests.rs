@@ -5,9 +5,9 @@
 mod forged;
 mod plain;
 
-use super::{NoRoom, Reader, Show, Slot, Taken, Writer};
+use super::{Label, NoRoom, Reader, Show, Slot, Taken, Writer};
 use crate::error::Violation;
-use crate::layout::{COMMIT, LINE, READ, REST, RING, Rest, RingSize, commit_word, outbox_bytes};
+use crate::layout::{COMMIT, LINE, READ, REST, RING, Rest, RingSize, commit_word};
 use crate::span::{ReadRing, WriteRing, WriteSpan};
 use crate::sync::Ordering::{Acquire, Release};
 use std::sync::Arc;
@@ -31,7 +31,7 @@ fn ring_size(bytes: u64) -> RingSize {
 impl Ends {
     fn new(bytes: u64) -> Self {
         let size = ring_size(bytes);
-        let ours = WriteSpan::heap(outbox_bytes(size));
+        let ours = WriteSpan::heap(RING + size.bytes() as usize);
         let theirs = WriteSpan::heap(RING);
         let (header, ring) = (ours.sub(0, RING), ours.sub(RING, bytes as usize));
         let reader = Reader::new(theirs.clone(), ring.reader(), header.reader(), size);
@@ -76,7 +76,7 @@ impl Ends {
     fn send(&mut self, type_id: u32, payload: &[u8]) {
         let slot = self.writer.reserve(payload.len()).expect("there is room");
         self.writer.fill(slot, 0, payload);
-        self.writer.commit(slot, type_id, payload.len(), 0, Show::Now);
+        self.writer.commit(slot, Label::data(type_id), payload.len(), Show::Now);
     }
 
     /// Takes the next frame, which must be there.
@@ -106,7 +106,7 @@ fn a_slot_may_be_committed_shorter_and_the_rest_is_room_again() {
     for round in 0..20_u32 {
         let slot = ends.writer.reserve(112).expect("room for two lines");
         ends.writer.payload_mut(slot).fill(0xEE);
-        ends.writer.commit(slot, round, 3, 9, Show::Now);
+        ends.writer.commit(slot, Label { correlation: 9, ..Label::data(round) }, 3, Show::Now);
         let frame = ends.take();
         assert_eq!((frame.type_id, frame.correlation), (round, 9));
         assert_eq!(ends.reader.payload(frame), [0xEE; 3]);

@@ -18,14 +18,14 @@
 
 use crate::deadline::Deadline;
 use crate::error::{Cause, Error, Refusal, Violation};
-use crate::layout::{self, RING, RING_MIN, RingSize, outbox_bytes};
+use crate::layout::{self, Geometry, RING, RING_MIN, RingSize};
+
 use crate::options::{Fence, Settings, Trust};
 use crate::park::Parking;
-use crate::ring::{Reader, Writer};
 use crate::session::link::Link;
 use crate::session::wire::{BODY_MAX, Introduction, Kind, Message, Offer, PREFIX, Prefix};
 use crate::shm::{OwnSegment, PeerSegment};
-use crate::side::{Side, Terms};
+use crate::side::{Outbox, Side, Terms};
 use crate::sync::Ordering::Relaxed;
 use crate::sys::fork::{Birth, Fd};
 use crate::sys::socket::{self, Credentials};
@@ -198,6 +198,7 @@ fn introduce(settings: &Settings) -> Introduction {
         barrier: settings.fence == Fence::Auto && settings.trust == Trust::SameUser && barrier::register(),
         cpu: sys::only_cpu(),
         clock: sys::monotonic_ns(),
+        limits: settings.limits,
     }
 }
 
@@ -218,8 +219,8 @@ fn share_barrier(one: &Introduction, other: &Introduction) -> bool {
 }
 
 /// One outbox of ours, with what must stand in it before the peer looks: its identity, and whether the peer is to fence.
-fn make_outbox(ring: RingSize, barrier: bool, deadline: Deadline) -> Result<OwnSegment, Error> {
-    let outbox = OwnSegment::create("slipring-outbox", sys::round_to_page(outbox_bytes(ring)), deadline)?;
+fn make_outbox(geometry: Geometry, barrier: bool, deadline: Deadline) -> Result<OwnSegment, Error> {
+    let outbox = OwnSegment::create("slipring-outbox", sys::round_to_page(geometry.bytes()), deadline)?;
     let span = outbox.span();
     span.store_u64(layout::IDENTITY, layout::MAGIC, Relaxed);
     span.store_u64(layout::IDENTITY_VERSION, u64::from(layout::VERSION), Relaxed);
@@ -227,8 +228,8 @@ fn make_outbox(ring: RingSize, barrier: bool, deadline: Deadline) -> Result<OwnS
     Ok(outbox)
 }
 
-fn attach_outbox(fd: Fd, told: u64, ring: RingSize) -> Result<PeerSegment, Error> {
-    let size = sys::round_to_page(outbox_bytes(ring)) as u64;
+fn attach_outbox(fd: Fd, told: u64, geometry: Geometry) -> Result<PeerSegment, Error> {
+    let size = sys::round_to_page(geometry.bytes()) as u64;
     if told != size {
         let tried = format!("map the peer's outbox, told to have {told} bytes where its ring needs {size}");
         return Err(Error::new(Cause::Corrupt(Violation::SegmentSize), tried));
@@ -245,9 +246,9 @@ struct Joined<'a> {
     birth: Birth,
     socket: Fd,
     mine: OwnSegment,
-    my_ring: RingSize,
+    my_geometry: Geometry,
     theirs: PeerSegment,
-    their_ring: RingSize,
+    their_geometry: Geometry,
     about_me: Introduction,
     about_them: Introduction,
 }
@@ -255,20 +256,32 @@ struct Joined<'a> {
 impl Joined<'_> {
     fn into_side(self) -> Side<Link> {
         let (mine, theirs) = (self.mine.span(), self.theirs.span());
-        let (header, peer) = (mine.sub(0, RING), theirs.sub(0, RING));
-        let my_ring = mine.sub(RING, self.my_ring.bytes() as usize);
-        let their_ring = theirs.sub(RING, self.their_ring.bytes() as usize);
-        let writer = Writer::new(header.clone(), my_ring, peer.clone(), self.my_ring);
-        let reader = Reader::new(header.clone(), their_ring, peer.clone(), self.their_ring);
+        let (my, their) = (self.my_geometry, self.their_geometry);
+        let mine = Outbox {
+            header: mine.sub(0, RING),
+            ring: mine.sub(RING, my.ring.bytes() as usize),
+            returns: mine.sub(my.returns_at(), my.returns_bytes()),
+            geometry: my,
+        };
+        let theirs = Outbox {
+            header: theirs.sub(0, RING),
+            ring: theirs.sub(RING, their.ring.bytes() as usize),
+            returns: theirs.sub(their.returns_at(), their.returns_bytes()),
+            geometry: their,
+        };
         let barrier = share_barrier(&self.about_me, &self.about_them);
         let same_cpu = self.about_me.cpu.is_some() && self.about_me.cpu == self.about_them.cpu;
         let terms = Terms {
             strategy: self.settings.wait,
             fences: !barrier,
             one_cpu: same_cpu || sys::cpus_online() == 1,
-            inline_limit: self.settings.inline_limit.min(writer.payload_max()),
+            inline_limit: self.settings.inline_limit,
+            limits: self.settings.limits.and(self.about_them.limits),
+            message_max: self.settings.limits.message,
+            window: sys::working_window(),
         };
-        Side::new(header, peer, writer, reader, Link::new(self.socket, self.birth, barrier), terms)
+        let link = Link::new(self.socket, self.birth, barrier, self.settings.limits);
+        Side::new(mine, theirs, link, terms)
     }
 }
 
@@ -346,7 +359,7 @@ impl Pending {
             }
             Stage::Accept { mine, about_me, about_them } => {
                 let Message::Accept(told) = arrived.message else { return Err(Violation::Handshake.into()) };
-                let theirs = attach_outbox(arrived.one_fd()?, told, settings.ring)?;
+                let theirs = attach_outbox(arrived.one_fd()?, told, sending(settings))?;
                 Ok(Some((about_me, about_them, mine, theirs)))
             }
         }
@@ -355,11 +368,11 @@ impl Pending {
     /// Makes our outbox and offers it.
     fn offer(&self, about_them: Introduction, settings: &Settings) -> Result<Stage, Broken> {
         let about_me = introduce(settings);
-        let mine = make_outbox(receiving_ring(), share_barrier(&about_me, &about_them), self.deadline)?;
+        let mine = make_outbox(receiving(), share_barrier(&about_me, &about_them), self.deadline)?;
         let offer = Message::Offer(Offer {
             about: about_me,
-            client_ring: settings.ring,
-            server_ring: receiving_ring(),
+            client: sending(settings),
+            server: receiving(),
             segment: mine.len() as u64,
         });
         let fd = mine.fd().expect("a fresh segment has its descriptor");
@@ -383,9 +396,9 @@ impl Pending {
             birth,
             socket: self.socket,
             mine,
-            my_ring: receiving_ring(),
+            my_geometry: receiving(),
             theirs,
-            their_ring: settings.ring,
+            their_geometry: sending(settings),
             about_me,
             about_them,
         };
@@ -406,9 +419,18 @@ pub(crate) enum Step {
     Done(Box<Side<Link>>),
 }
 
-/// The ring of the end that only receives: it sends nothing, so the smallest there is.
-fn receiving_ring() -> RingSize {
-    RingSize::new(RING_MIN).expect("the smallest ring is a ring")
+/// How many blocks the sender of a bus may have out.
+const RETURNS: u32 = 4096;
+
+/// The outbox of the end that only receives: it sends nothing, so the smallest ring there is, and it gives blocks back.
+fn receiving() -> Geometry {
+    let ring = RingSize::new(RING_MIN).expect("the smallest ring is a ring");
+    Geometry::new(ring, RETURNS).expect("a power of two")
+}
+
+/// The outbox of the end that only sends.
+fn sending(settings: &Settings) -> Geometry {
+    Geometry::new(settings.ring, 0).expect("no return ring is always possible")
 }
 
 /// Tells a client why there will be no session; a client that is gone need not be told.
@@ -451,8 +473,8 @@ pub(crate) fn join(socket: Fd, settings: &Settings, birth: Birth, deadline: Dead
         let text = format!("the listener belongs to user {}; this end accepts only its own", sender.uid);
         return Err(Broken::Refused(Refusal::User, text));
     }
-    let theirs = attach_outbox(arrived.one_fd()?, offer.segment, offer.server_ring)?;
-    let mut mine = make_outbox(offer.client_ring, share_barrier(&about_me, &offer.about), deadline)?;
+    let theirs = attach_outbox(arrived.one_fd()?, offer.segment, offer.server)?;
+    let mut mine = make_outbox(offer.client, share_barrier(&about_me, &offer.about), deadline)?;
     let fd = mine.fd().expect("a fresh segment has its descriptor");
     say(&socket, &Message::Accept(mine.len() as u64), &[fd])?;
     let Message::Settled = hear(&mut incoming, &socket, deadline)?.bare()? else {
@@ -464,9 +486,9 @@ pub(crate) fn join(socket: Fd, settings: &Settings, birth: Birth, deadline: Dead
         birth,
         socket,
         mine,
-        my_ring: offer.client_ring,
+        my_geometry: offer.client,
         theirs,
-        their_ring: offer.server_ring,
+        their_geometry: offer.server,
         about_me,
         about_them: offer.about,
     };

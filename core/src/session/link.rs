@@ -1,53 +1,83 @@
-//! The session socket after the handshake: bells, the peer's end, and nothing else yet.
+//! The session socket after the handshake: bells, regions, and the peer's end.
 //!
-//! The socket carries whole records, each from one `sendmsg`; in this layout version the only record is the bell, a zero
-//! byte. One function reads them, [`Link::hear`], and what it cannot understand ends the session.
+//! The socket carries whole records ([`record`](super::record)). One function reads them, [`Link::hear`]: it looks at what
+//! waits, understands it, and then takes exactly that, so that a descriptor which cannot be taken now stays where it is. What
+//! it cannot understand ends the session.
 
+use crate::blocks::Limits;
+use crate::deadline::Deadline;
 use crate::error::{Cause, Violation};
-use crate::side::{Channel, Heard};
+use crate::held::Bell;
+use crate::session::record::{LEN, Record};
+use crate::session::regions::Regions;
+use crate::side::{Channel, Heard, News};
+use crate::span::WriteSpan;
 use crate::sys::fork::{Birth, Fd};
 use crate::sys::{self, barrier, socket};
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 use std::time::Duration;
 
-/// A bell, as a record.
-const BELL: u8 = 0;
+/// How many bytes are looked at at once: more than one bell and a few other records are never out in honest traffic.
+const CHUNK: usize = 8 * LEN;
 
-/// How many bytes are read at once; a peer that keeps to the protocol has at most one bell out.
-const CHUNK: usize = 64;
-
-/// How often one look reads on. A peer that floods the socket is found out by the count of its bells; until then one look
-/// reads no more than this.
-const READS: usize = 8;
+/// How often one look reads on. A peer that floods the socket is found out by the count of its bells, or by the limits of its
+/// regions; until then one look reads no more than this.
+const READS: usize = 16;
 
 /// The connection of one session.
 #[derive(Debug)]
 pub(crate) struct Link {
-    socket: Fd,
+    line: Arc<Line>,
     birth: Birth,
     /// Whether sleeps here may rely on `membarrier`.
     barrier: bool,
+    regions: Regions,
+    news: VecDeque<News>,
+}
+
+/// The socket, and whose it is: what a thread needs that only wants to wake the peer.
+#[derive(Debug)]
+struct Line {
+    socket: Fd,
+    birth: Birth,
+}
+
+impl Bell for Line {
+    fn ring(&self) {
+        // A full buffer means that it rings already; a peer that is gone is told by the next look.
+        if let Err(error) = socket::ring(self.socket.as_fd()) {
+            tracing::trace!(%error, "the bell could not be rung");
+        }
+    }
+
+    fn is_ours(&self) -> bool {
+        self.birth.is_ours()
+    }
 }
 
 impl Link {
-    pub(crate) fn new(socket: Fd, birth: Birth, barrier: bool) -> Self {
-        Self { socket, birth, barrier }
+    /// `told`: what this side said that it would map of the peer's arena.
+    pub(crate) fn new(socket: Fd, birth: Birth, barrier: bool, told: Limits) -> Self {
+        let line = Arc::new(Line { socket, birth });
+        Self { line, birth, barrier, regions: Regions::new(told), news: VecDeque::new() }
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
+        self.line.socket.as_fd()
     }
 
     /// Tells the peer that nothing more comes. Its next look sees the close word.
     pub(crate) fn hang_up(&self) {
-        socket::shutdown(self.socket.as_fd());
+        socket::shutdown(self.fd());
     }
 
-    /// Reads once. `None`: nothing (more) has come.
-    fn read(&self, heard: &mut Heard) -> Option<()> {
+    /// Looks once, and takes what it understood. `None`: nothing (more) is to be had now.
+    fn read(&mut self, heard: &mut Heard) -> Option<()> {
         let mut bytes = [0; CHUNK];
-        let received = match socket::receive(self.socket.as_fd(), &mut bytes, false) {
+        let mut received = match socket::peek(self.fd(), &mut bytes) {
             Ok(received) => received,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
             // Whatever else a receive can fail with means that the connection is no more.
@@ -56,35 +86,92 @@ impl Link {
                 return None;
             }
         };
-        if received.truncated || received.starved || !received.fds.is_empty() {
-            heard.violation = Some(Violation::Descriptors);
-            return None;
-        }
         if received.bytes == 0 {
             heard.hung_up = true;
             return None;
         }
-        let records = &bytes[..received.bytes];
-        if records.iter().any(|&record| record != BELL) {
-            heard.violation = Some(Violation::Record);
+        let emptied = received.bytes < CHUNK && received.fds.is_empty();
+        let mut fd = received.fds.pop();
+        if received.truncated || !received.fds.is_empty() {
+            heard.violation = Some(Violation::Descriptors);
             return None;
         }
-        heard.bells += records.len() as u64;
-        // A short read has emptied the queue; a hang-up behind it shows at the next look.
-        (received.bytes == CHUNK).then_some(())
+        let taken = match self.understand(&bytes[..received.bytes], received.starved, &mut fd, heard) {
+            Ok(taken) if taken > 0 && fd.is_some() && !heard.starved => {
+                heard.violation = Some(Violation::Descriptors);
+                return None;
+            }
+            // A record comes by one `sendmsg`, so it is there as a whole.
+            Ok(0) if !heard.starved => {
+                heard.violation = Some(Violation::Record);
+                return None;
+            }
+            Ok(taken) => taken,
+            Err(violation) => {
+                heard.violation = Some(violation);
+                return None;
+            }
+        };
+        if socket::consume(self.fd(), taken).is_err() {
+            heard.hung_up = true;
+            return None;
+        }
+        // What was shorter than the room for it was all there is; a hang-up behind it shows at the next look.
+        (!heard.starved && !emptied).then_some(())
+    }
+
+    /// Acts on the whole records of `bytes`, the last of which has the descriptor if there is one. How many bytes they are.
+    fn understand(
+        &mut self,
+        bytes: &[u8],
+        starved: bool,
+        fd: &mut Option<Fd>,
+        heard: &mut Heard,
+    ) -> Result<usize, Violation> {
+        let mut at = 0;
+        while let Some((record, len)) = Record::decode(&bytes[at..])? {
+            match record {
+                Record::Bell => heard.bells += 1,
+                Record::Announce { .. } if starved && at + len == bytes.len() => {
+                    heard.starved = true;
+                    return Ok(at);
+                }
+                Record::Announce { region, bytes } => {
+                    let fd = fd.take().ok_or(Violation::Descriptors)?;
+                    match self.regions.attach(region, bytes, fd).map_err(|error| error.cause()) {
+                        Ok(segment) => self.news.push_back(News::Region { id: region, span: segment.span() }),
+                        Err(Cause::Corrupt(violation)) => return Err(violation),
+                        // No memory for the map: it stays announced.
+                        Err(_) => {
+                            heard.starved = true;
+                            return Ok(at);
+                        }
+                    }
+                }
+                Record::Forget { region } => {
+                    if !self.regions.forget(region) {
+                        return Err(Violation::Region);
+                    }
+                    self.news.push_back(News::Forget { id: region });
+                }
+            }
+            at += len;
+        }
+        Ok(at)
     }
 }
 
 impl Channel for Link {
     fn ring(&self) {
-        // A full buffer means that it rings already; a peer that is gone is told by the next look.
-        if let Err(error) = socket::ring(self.socket.as_fd()) {
-            tracing::trace!(%error, "the bell could not be rung");
-        }
+        self.line.ring();
+    }
+
+    fn bell(&self) -> Arc<dyn Bell> {
+        Arc::clone(&self.line) as _
     }
 
     fn sleep(&mut self, time: Option<Duration>) -> Result<bool, Cause> {
-        sys::poll_readable(self.socket.as_fd(), time).map_err(|error| match error.kind() {
+        sys::poll_readable(self.fd(), time).map_err(|error| match error.kind() {
             io::ErrorKind::Interrupted => Cause::Interrupted,
             _ => Cause::System,
         })
@@ -98,6 +185,24 @@ impl Channel for Link {
             }
         }
         heard
+    }
+
+    fn news(&mut self) -> Option<News> {
+        self.news.pop_front()
+    }
+
+    fn make_region(&mut self, id: u32, bytes: u64, deadline: Deadline) -> Result<Option<WriteSpan>, Cause> {
+        let line = Arc::clone(&self.line);
+        self.regions.make(line.socket.as_fd(), id, bytes, deadline).map_err(|error| {
+            tracing::debug!(%error, "a region could not be made");
+            error.cause()
+        })
+    }
+
+    fn forget_region(&mut self, id: u32) -> bool {
+        let mut room = [0; LEN];
+        let record = Record::Forget { region: id };
+        socket::send(self.fd(), record.encode(&mut room), &[], false).is_ok()
     }
 
     fn barrier(&self) -> bool {

@@ -3,8 +3,9 @@
 //! ```text
 //!  offset  every message starts with           then, as 64-bit words
 //!  ------  -----------------------------       ---------------------------------------------------------
-//!       0  magic "SLIP"           u32          hello    kind trust flags cpu clock inline_limit max_message
-//!       4  layout version         u32          offer    kind trust flags cpu clock client_ring server_ring segment  + 1 fd
+//!       0  magic "SLIP"           u32          hello    kind trust flags cpu clock limits(4)
+//!       4  layout version         u32          offer    the same, then client_ring client_returns server_ring
+//!                                                       server_returns segment                                       + 1 fd
 //!       8  kind of message        u32          accept   segment                                                      + 1 fd
 //!      12  bytes that follow      u32          settled  (nothing)
 //!                                              refusal  reason, then the reason as text
@@ -13,7 +14,8 @@
 //! The first 16 bytes never change, so that any two versions can tell each other which they are.
 
 use crate::error::{Refusal, Violation};
-use crate::layout::{self, RingSize};
+use crate::blocks::Limits;
+use crate::layout::{self, Geometry, RingSize};
 use crate::options::Trust;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"SLIP");
@@ -50,16 +52,18 @@ pub(crate) struct Introduction {
     pub(crate) cpu: Option<u32>,
     /// The side's monotonic clock, in nanoseconds, when this was written.
     pub(crate) clock: u64,
+    /// What the side accepts outside the ring.
+    pub(crate) limits: Limits,
 }
 
 /// The listener's answer: what it is, and what is to be built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Offer {
     pub(crate) about: Introduction,
-    /// The size of the ring that the client is to make.
-    pub(crate) client_ring: RingSize,
-    /// The size of the ring in the segment that comes with this.
-    pub(crate) server_ring: RingSize,
+    /// The outbox that the client is to make.
+    pub(crate) client: Geometry,
+    /// The outbox in the segment that comes with this.
+    pub(crate) server: Geometry,
     /// Bytes of that segment.
     pub(crate) segment: u64,
 }
@@ -99,16 +103,12 @@ impl Prefix {
         let mut words = Words(body);
         let message = match self.tag {
             tag if tag == Tag::Hello as u32 => {
-                let about = words.introduction()?;
-                // The sender's receiving limits: of no use before there are payloads outside the ring.
-                words.next()?;
-                words.next()?;
-                Message::Hello(about)
+                Message::Hello(words.introduction()?)
             }
             tag if tag == Tag::Offer as u32 => Message::Offer(Offer {
                 about: words.introduction()?,
-                client_ring: words.ring()?,
-                server_ring: words.ring()?,
+                client: words.geometry()?,
+                server: words.geometry()?,
                 segment: words.next()?,
             }),
             tag if tag == Tag::Accept as u32 => Message::Accept(words.next()?),
@@ -132,14 +132,14 @@ impl Message {
         let tag = match self {
             Self::Hello(about) => {
                 about.encode(&mut put);
-                put(0);
-                put(0);
                 Tag::Hello
             }
             Self::Offer(offer) => {
                 offer.about.encode(&mut put);
-                put(offer.client_ring.bytes());
-                put(offer.server_ring.bytes());
+                for outbox in [offer.client, offer.server] {
+                    put(outbox.ring.bytes());
+                    put(u64::from(outbox.returns()));
+                }
                 put(offer.segment);
                 Tag::Offer
             }
@@ -173,6 +173,8 @@ impl Introduction {
         put(u64::from(self.barrier));
         put(self.cpu.map_or(NO_CPU, u64::from));
         put(self.clock);
+        let Limits { message, memory, region, regions } = self.limits;
+        [message, memory, region, u64::from(regions)].into_iter().for_each(put);
     }
 }
 
@@ -199,11 +201,20 @@ impl Words<'_> {
         let barrier = self.next()? & 1 != 0;
         let cpu = self.next()?;
         let cpu = if cpu == NO_CPU { None } else { Some(u32::try_from(cpu).map_err(|_| Violation::Handshake)?) };
-        Ok(Introduction { kind, trust, barrier, cpu, clock: self.next()? })
+        let clock = self.next()?;
+        let limits = Limits {
+            message: self.next()?,
+            memory: self.next()?,
+            region: self.next()?,
+            regions: u32::try_from(self.next()?).map_err(|_| Violation::Handshake)?,
+        };
+        Ok(Introduction { kind, trust, barrier, cpu, clock, limits })
     }
 
-    fn ring(&mut self) -> Result<RingSize, Violation> {
-        RingSize::new(self.next()?).ok_or(Violation::Geometry)
+    fn geometry(&mut self) -> Result<Geometry, Violation> {
+        let ring = RingSize::new(self.next()?).ok_or(Violation::Geometry)?;
+        let returns = u32::try_from(self.next()?).map_err(|_| Violation::Geometry)?;
+        Geometry::new(ring, returns).ok_or(Violation::Geometry)
     }
 }
 
@@ -246,14 +257,25 @@ mod tests {
         Prefix::decode(prefix)?.decode_body(body)
     }
 
+    fn geometry(ring: u64) -> Geometry {
+        Geometry::new(RingSize::new(ring).expect("a ring size"), 64).expect("a geometry")
+    }
+
     fn samples() -> Vec<Message> {
-        let about =
-            Introduction { kind: Kind::Bus, trust: Trust::Untrusted, barrier: true, cpu: Some(3), clock: u64::MAX };
-        let ring = RingSize::new(1 << 20).expect("a ring size");
+        let limits = Limits { message: 1 << 34, memory: 1 << 33, region: 1 << 32, regions: 77 };
+        let about = Introduction {
+            kind: Kind::Bus,
+            trust: Trust::Untrusted,
+            barrier: true,
+            cpu: Some(3),
+            clock: u64::MAX,
+            limits,
+        };
+        let outbox = geometry(1 << 20);
         let mut samples = vec![
             Message::Hello(about),
             Message::Hello(Introduction { cpu: None, trust: Trust::SameUser, barrier: false, ..about }),
-            Message::Offer(Offer { about, client_ring: ring, server_ring: ring, segment: 4096 }),
+            Message::Offer(Offer { about, client: outbox, server: outbox, segment: 4096 }),
             Message::Accept(1 << 40),
             Message::Settled,
         ];
@@ -283,11 +305,14 @@ mod tests {
 
     #[test]
     fn a_ring_size_that_is_none_is_refused_before_anything_is_built() {
-        let ring = RingSize::new(256).expect("a ring size");
-        let about = Introduction { kind: Kind::Bus, trust: Trust::SameUser, barrier: true, cpu: None, clock: 0 };
-        let mut bytes = Message::Offer(Offer { about, client_ring: ring, server_ring: ring, segment: 0 }).encode();
-        bytes[PREFIX + 40..PREFIX + 48].copy_from_slice(&300_u64.to_le_bytes());
-        assert_eq!(decode(&bytes), Err(Violation::Geometry));
+        let Some(Message::Offer(offer)) = samples().into_iter().nth(2) else { panic!("the third is an offer") };
+        let offer = Message::Offer(Offer { client: geometry(256), ..offer }).encode();
+        // The client's ring follows the nine words of the introduction, its return ring that.
+        for (word, wrong) in [(9, 300_u64), (9, 0), (10, 3), (10, u64::MAX), (10, 1 << 17)] {
+            let mut bytes = offer.clone();
+            bytes[PREFIX + word * 8..][..8].copy_from_slice(&wrong.to_le_bytes());
+            assert_eq!(decode(&bytes), Err(Violation::Geometry), "word {word} as {wrong}");
+        }
     }
 
     #[test]

@@ -7,10 +7,11 @@ mod forged;
 mod threads;
 
 use super::*;
-use crate::layout::{PARKED, READ, RING, RingSize, STARVING, outbox_bytes};
+use crate::layout::{Kind, PARKED, READ, RING, RingSize, STARVING};
 use crate::ring::Show;
 use crate::sync::Ordering::Relaxed;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard};
 
 /// Watchdog of every wait that is expected to end well.
 const SOON: Duration = Duration::from_secs(10);
@@ -33,6 +34,8 @@ struct Mail {
     signal: bool,
     /// The end was inherited through a fork.
     inherited: bool,
+    /// What was told of the other's regions.
+    news: VecDeque<News>,
 }
 
 impl Post {
@@ -67,9 +70,46 @@ impl Cord {
     }
 }
 
+/// What a thread needs that only wants to wake the other side.
+#[derive(Debug)]
+struct CordBell {
+    ours: Arc<Post>,
+    theirs: Arc<Post>,
+}
+
+impl Bell for CordBell {
+    fn ring(&self) {
+        self.theirs.change(|mail| mail.heard.bells += 1);
+    }
+
+    fn is_ours(&self) -> bool {
+        !self.ours.mail().inherited
+    }
+}
+
 impl Channel for Cord {
     fn ring(&self) {
         self.theirs.change(|mail| mail.heard.bells += 1);
+    }
+
+    fn bell(&self) -> Arc<dyn Bell> {
+        Arc::new(CordBell { ours: Arc::clone(&self.ours), theirs: Arc::clone(&self.theirs) })
+    }
+
+    fn news(&mut self) -> Option<News> {
+        self.ours.mail().news.pop_front()
+    }
+
+    fn make_region(&mut self, id: u32, bytes: u64, _deadline: Deadline) -> Result<Option<WriteSpan>, Cause> {
+        let region = WriteSpan::heap(bytes as usize);
+        let span = region.reader();
+        self.theirs.change(|mail| mail.news.push_back(News::Region { id, span }));
+        Ok(Some(region))
+    }
+
+    fn forget_region(&mut self, id: u32) -> bool {
+        self.theirs.change(|mail| mail.news.push_back(News::Forget { id }));
+        true
     }
 
     fn sleep(&mut self, time: Option<Duration>) -> Result<bool, Cause> {
@@ -129,10 +169,41 @@ struct Peer {
     cord: Cord,
 }
 
-/// One outbox.
-fn outbox(size: RingSize) -> (WriteSpan, WriteSpan) {
-    let whole = WriteSpan::heap(outbox_bytes(size));
-    (whole.sub(0, RING), whole.sub(RING, size.bytes() as usize))
+/// One outbox: header, ring, and a return ring of [`RETURNS`] entries.
+fn outbox(size: RingSize) -> Outbox<WriteSpan> {
+    let geometry = Geometry::new(size, RETURNS).expect("a geometry");
+    let whole = WriteSpan::heap(geometry.bytes());
+    Outbox {
+        header: whole.sub(0, RING),
+        ring: whole.sub(RING, size.bytes() as usize),
+        returns: whole.sub(geometry.returns_at(), geometry.returns_bytes()),
+        geometry,
+    }
+}
+
+/// The longest payload of these sessions.
+const MESSAGE_MAX: u64 = 1 << 20;
+
+/// Entries of the return rings, and so the most blocks that are out at once.
+const RETURNS: u32 = 8;
+
+/// The same outbox once more, as its owner writes it.
+fn owner(outbox: &Outbox<WriteSpan>) -> Outbox<WriteSpan> {
+    let Outbox { header, ring, returns, geometry } = outbox;
+    Outbox { header: header.clone(), ring: ring.clone(), returns: returns.clone(), geometry: *geometry }
+}
+
+/// And as the other side sees it.
+fn reader(outbox: &Outbox<WriteSpan>) -> Outbox<ReadSpan> {
+    let Outbox { header, ring, returns, geometry } = outbox;
+    Outbox { header: header.reader(), ring: ring.reader(), returns: returns.reader(), geometry: *geometry }
+}
+
+/// What the sides of these tests agree on.
+fn terms(strategy: Wait, fences: bool) -> Terms {
+    let limits = Limits { message: MESSAGE_MAX, memory: 8 << 20, region: 8 << 20, regions: 4 };
+    let message_max = limits.message;
+    Terms { strategy, fences, one_cpu: false, inline_limit: usize::MAX - 1, limits, message_max, window: 1 << 20 }
 }
 
 /// A word of a header, as it stands.
@@ -150,64 +221,36 @@ struct Pair {
 
 /// The two sides of a session with a ring of `bytes` from the one to the other, and the smallest back.
 fn pair(bytes: u64, strategy: Wait, scheme: Scheme) -> Pair {
-    let (size, small) = (RingSize::new(bytes).expect("a ring size"), RingSize::new(256).expect("the smallest"));
-    let (sender, forth) = outbox(size);
-    let (receiver, back) = outbox(small);
+    let (sender, receiver) = (outbox(RingSize::new(bytes).expect("a ring size")), outbox(smallest()));
     let (left, right): (Arc<Post>, Arc<Post>) = Default::default();
     let fences = scheme == Scheme::Fences;
-    let terms = |size: RingSize| Terms { strategy, fences, one_cpu: false, inline_limit: size.payload_max() };
-    for header in [&sender, &receiver] {
-        header.store_u64(PARKED, Parking::first_word(fences), Relaxed);
+    for outbox in [&sender, &receiver] {
+        outbox.header.store_u64(PARKED, Parking::first_word(fences), Relaxed);
     }
     let cord = |ours: &Arc<Post>, theirs: &Arc<Post>| Cord {
         ours: Arc::clone(ours),
         theirs: Arc::clone(theirs),
         barrier: scheme == Scheme::Barrier,
     };
-    let sends = Side::new(
-        sender.clone(),
-        receiver.reader(),
-        Writer::new(sender.clone(), forth.clone(), receiver.reader(), size),
-        Reader::new(sender.clone(), back.reader(), receiver.reader(), small),
-        cord(&left, &right),
-        terms(size),
-    );
-    let receives = Side::new(
-        receiver.clone(),
-        sender.reader(),
-        Writer::new(receiver.clone(), back, sender.reader(), small),
-        Reader::new(receiver.clone(), forth.reader(), sender.reader(), size),
-        cord(&right, &left),
-        terms(small),
-    );
-    Pair { sends, receives, sender, receiver }
+    let sends = Side::new(owner(&sender), reader(&receiver), cord(&left, &right), terms(strategy, fences));
+    let receives = Side::new(owner(&receiver), reader(&sender), cord(&right, &left), terms(strategy, fences));
+    Pair { sends, receives, sender: sender.header, receiver: receiver.header }
+}
+
+fn smallest() -> RingSize {
+    RingSize::new(256).expect("the smallest")
 }
 
 /// A side that receives, and a peer of which only the memory and the cord are there.
 fn receiver_of_a_forger() -> (Side<Cord>, Peer) {
-    let size = RingSize::new(256).expect("the smallest");
-    let (ours, back) = outbox(size);
-    let (header, ring) = outbox(size);
-    side_of_a_forger(size, (ours, back), (header, ring))
+    side_of_a_forger(outbox(smallest()), outbox(smallest()))
 }
 
-fn side_of_a_forger(
-    size: RingSize,
-    ours: (WriteSpan, WriteSpan),
-    theirs: (WriteSpan, WriteSpan),
-) -> (Side<Cord>, Peer) {
+fn side_of_a_forger(ours: Outbox<WriteSpan>, theirs: Outbox<WriteSpan>) -> (Side<Cord>, Peer) {
     let (left, right): (Arc<Post>, Arc<Post>) = Default::default();
     let cord = Cord { ours: Arc::clone(&left), theirs: Arc::clone(&right), barrier: false };
-    let peer = theirs.0.reader();
-    let side = Side::new(
-        ours.0.clone(),
-        peer.clone(),
-        Writer::new(ours.0.clone(), ours.1, peer.clone(), size),
-        Reader::new(ours.0, theirs.1.reader(), peer, size),
-        cord,
-        Terms { strategy: Wait::Park, fences: true, one_cpu: false, inline_limit: size.payload_max() },
-    );
-    (side, Peer { header: theirs.0, ring: theirs.1, cord: Cord { ours: right, theirs: left, barrier: false } })
+    let side = Side::new(ours, reader(&theirs), cord, terms(Wait::Park, true));
+    (side, Peer { header: theirs.header, ring: theirs.ring, cord: Cord { ours: right, theirs: left, barrier: false } })
 }
 
 /// Publishes one frame at once, for which there is room.
@@ -218,7 +261,11 @@ fn send(side: &mut Side<Cord>, type_id: u32, payload: &[u8]) {
 /// Takes one frame that is there.
 fn receive(side: &mut Side<Cord>) -> (u32, Vec<u8>) {
     let frame = side.take(Patience::None).expect("a frame is there");
-    (frame.type_id, side.reader.payload(frame).to_vec())
+    let payload = match frame.kind {
+        Kind::Block => side.resolve(frame).expect("an honest peer names a block").to_vec(),
+        _ => side.reader.payload(frame).to_vec(),
+    };
+    (frame.type_id, payload)
 }
 
 /// Publishes empty frames until there is no room; how many.
@@ -254,10 +301,12 @@ fn trying_answers_empty_and_full_and_full_asks_for_credit() {
 #[test]
 fn a_payload_over_the_limit_changes_nothing() {
     let mut pair = pair(256, Wait::Park, Scheme::Naps);
-    let too_large = Err(Cause::TooLarge { len: 113, max: 112 });
-    assert_eq!(pair.sends.publish(1, &[0; 113], Show::Now, soon()), too_large);
-    assert_eq!(pair.sends.publish(1, &[0; 113], Show::Later, Patience::None), too_large);
-    assert_eq!(pair.sends.publish_batch([(1, [0; 113])], soon()), Err(Cause::TooLarge { len: 113, max: 112 }));
+    let long = vec![0; MESSAGE_MAX as usize + 1];
+    let too_large = Cause::TooLarge { len: MESSAGE_MAX + 1, max: MESSAGE_MAX };
+    assert_eq!(pair.sends.publish(1, &long, Show::Now, soon()), Err(too_large));
+    assert_eq!(pair.sends.publish(1, &long, Show::Later, Patience::None), Err(too_large));
+    assert_eq!(pair.sends.publish_batch([(1, &long)], soon()), Err(too_large));
+    assert_eq!(pair.sends.claim(long.len(), soon()), Err(too_large));
     assert_eq!(pair.sends.writer.tail(), 0);
     assert_eq!(pair.sends.stats.frames_sent, 0);
     assert_eq!(pair.receives.take(Patience::None), Err(Cause::Empty));
@@ -270,10 +319,15 @@ fn parts_arrive_as_one_payload() {
     let parts = [IoSlice::new(b"one "), IoSlice::new(b""), IoSlice::new(b"two "), IoSlice::new(b"three")];
     pair.sends.publish_vectored(3, &parts, Patience::None).expect("room");
     assert_eq!(receive(&mut pair.receives), (3, b"one two three".to_vec()));
-    let too_long = vec![0; 60];
-    let parts = [IoSlice::new(&too_long), IoSlice::new(&too_long)];
+    // Together longer than the ring's longest frame, and so in a block.
+    let half = [7; 60];
+    let parts = [IoSlice::new(&half), IoSlice::new(&half)];
+    pair.sends.publish_vectored(3, &parts, Patience::None).expect("room");
+    assert_eq!(receive(&mut pair.receives), (3, vec![7; 120]));
+    let long = vec![0; MESSAGE_MAX as usize];
+    let parts = [IoSlice::new(&long), IoSlice::new(&half)];
     let answer = pair.sends.publish_vectored(3, &parts, Patience::None);
-    assert_eq!(answer, Err(Cause::TooLarge { len: 120, max: 112 }));
+    assert_eq!(answer, Err(Cause::TooLarge { len: MESSAGE_MAX + 60, max: MESSAGE_MAX }));
 }
 
 #[test]
@@ -340,7 +394,7 @@ fn a_batch_goes_out_as_far_as_there_is_room() {
     }
     assert_eq!(pair.receives.take(Patience::None), Err(Cause::Empty));
     // What is too large ends the batch behind those that were not.
-    let mixed = [(7, vec![0; 8]), (8, vec![0; 200]), (9, vec![0; 8])];
+    let mixed = [(7, vec![0; 8]), (8, vec![0; MESSAGE_MAX as usize + 1]), (9, vec![0; 8])];
     assert_eq!(pair.sends.publish_batch(mixed, Patience::None), Ok(1));
     assert_eq!(receive(&mut pair.receives).0, 7);
     assert_eq!(pair.receives.take(Patience::None), Err(Cause::Empty));

@@ -176,6 +176,16 @@ impl WriteSpan {
         let _ = at;
     }
 
+    /// Orders the streaming stores of this thread before every store that follows. Others need nothing of the kind before a
+    /// release.
+    pub(crate) fn settle_streaming_stores(&self) {
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
+        // SAFETY: the instruction orders stores and does nothing else; every x86-64 processor has it.
+        unsafe {
+            std::arch::x86_64::_mm_sfence();
+        }
+    }
+
     /// Copies `bytes` in at `at`.
     #[inline(always)]
     pub(crate) fn write(&self, at: usize, bytes: &[u8]) {

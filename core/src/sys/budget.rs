@@ -19,6 +19,18 @@ pub(crate) fn available_memory() -> u64 {
     hierarchies(&groups, &mounts).iter().map(Hierarchy::left).fold(machine, u64::min)
 }
 
+/// The smallest of the machine's `MemTotal` and what each control group above us would allow if nothing were used.
+pub(super) fn memory_there_is() -> u64 {
+    let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| field(&text, "MemTotal:"));
+    let machine = machine.map_or(u64::MAX, |kib| kib.saturating_mul(1024));
+    let (Ok(groups), Ok(mounts)) =
+        (fs::read_to_string("/proc/self/cgroup"), fs::read_to_string("/proc/self/mountinfo"))
+    else {
+        return machine;
+    };
+    hierarchies(&groups, &mounts).iter().map(Hierarchy::limit).fold(machine, u64::min)
+}
+
 /// The names that one version of control groups gives to what we read.
 #[derive(Debug, PartialEq)]
 struct Files {
@@ -54,17 +66,34 @@ impl Hierarchy {
         let above = self.ours.ancestors().take_while(|group| group.starts_with(&self.top));
         above.map(|group| left_in(group, self.files)).min().unwrap_or(u64::MAX)
     }
+
+    /// What the tightest of those groups would allow if nothing were used.
+    fn limit(&self) -> u64 {
+        let above = self.ours.ancestors().take_while(|group| group.starts_with(&self.top));
+        above.map(|group| limit_of(group, self.files)).min().unwrap_or(u64::MAX)
+    }
+}
+
+/// What one group allows in all.
+fn limit_of(group: &Path, files: &Files) -> u64 {
+    files.limits.iter().filter_map(|file| number(&group.join(file))).min().unwrap_or(u64::MAX)
 }
 
 /// What one group still allows. The top group of version 2 has none of the files, and no limit.
 fn left_in(group: &Path, files: &Files) -> u64 {
-    // "max" is no number, and no limit.
-    let number = |name| fs::read_to_string(group.join(name)).ok()?.trim().parse::<u64>().ok();
-    let Some(limit) = files.limits.iter().filter_map(|name| number(*name)).min() else { return u64::MAX };
-    let used = number(files.used).unwrap_or(0);
+    let limit = limit_of(group, files);
+    if limit == u64::MAX {
+        return limit;
+    }
+    let used = number(&group.join(files.used)).unwrap_or(0);
     let stat = fs::read_to_string(group.join("memory.stat")).unwrap_or_default();
     let cache: u64 = files.cache.iter().filter_map(|name| field(&stat, name)).sum();
     limit.saturating_sub(used.saturating_sub(cache))
+}
+
+/// The number in a file; "max" is none, and no limit.
+fn number(file: &Path) -> Option<u64> {
+    fs::read_to_string(file).ok()?.trim().parse().ok()
 }
 
 /// The trees that `mounts` (as `/proc/self/mountinfo`) has for the groups that `groups` (as `/proc/self/cgroup`) names.

@@ -8,6 +8,7 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -55,6 +56,27 @@ pub(crate) fn only_cpu() -> Option<u32> {
         return None;
     }
     (0..rustix::thread::CpuSet::MAX_CPU).find(|&cpu| mask.is_set(cpu)).and_then(|cpu| u32::try_from(cpu).ok())
+}
+
+/// The memory that this process could have at the most, in bytes: the machine's, or what a control group above it allows. Read
+/// once, because it hardly changes and every session asks.
+pub(crate) fn memory_there_is() -> u64 {
+    static KNOWN: OnceLock<u64> = OnceLock::new();
+    *KNOWN.get_or_init(budget::memory_there_is)
+}
+
+/// How much memory a stream of blocks should move through: about four times the second cache. Blocks that come back then sit
+/// in the outer cache and no longer in the reader's own, from which the writer would have to take them (measured: reusing the
+/// newest block costs 1.6 to 3 times as much as the oldest of such a window; twice as much again beyond the outer cache).
+pub(crate) fn working_window() -> u64 {
+    static KNOWN: OnceLock<u64> = OnceLock::new();
+    *KNOWN.get_or_init(|| 4 * second_cache().unwrap_or(1 << 20).clamp(256 << 10, 16 << 20))
+}
+
+/// Bytes of the first processor's second-level cache.
+fn second_cache() -> Option<u64> {
+    let text = std::fs::read_to_string("/sys/devices/system/cpu/cpu0/cache/index2/size").ok()?;
+    text.trim().strip_suffix('K')?.parse::<u64>().ok()?.checked_mul(1024)
 }
 
 /// The user that this process acts as.

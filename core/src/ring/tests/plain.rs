@@ -155,7 +155,7 @@ impl Bench {
         let Fate::Used(share) = fate else { return };
         let used = len * share / 1000;
         self.sent += 1;
-        self.ends.writer.commit(slot, self.sent, used, 0, show);
+        self.ends.writer.commit(slot, Label::data(self.sent), used, show);
         self.tail = start + frame_bytes(used);
         self.hidden.push_back(Plain { type_id: self.sent, payload: payload[..used].to_vec(), end: self.tail });
         if show == Show::Now {

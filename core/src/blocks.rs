@@ -1,0 +1,311 @@
+//! Payloads above the inline limit: blocks of our own arena on the way out, the peer's blocks on the way in.
+//!
+//! A block is found in what is free, then in what the peer has given back, then in a new region; only then is there
+//! something to wait for. The frame that names it goes the way of every frame, so blocks keep their place in the stream.
+
+use crate::arena::{self, Arena, BLOCK_MIN, Block, NoBlock};
+use crate::deadline::Deadline;
+use crate::error::{Cause, Violation};
+use crate::held::{Held, PeerRegion, Returner};
+use crate::layout::Descriptor;
+use crate::returns::ReturnReader;
+use crate::ring::{Slot, Taken};
+use crate::side::{Channel, News, Patience, Side, Want};
+use crate::span::WriteSpan;
+use std::sync::Arc;
+
+/// The smallest region: what a side that has outgrown the ring is likely to need soon, made in a millisecond or two.
+const FIRST_REGION: u64 = 4 << 20;
+
+/// The largest region that is made before it is needed at that size.
+const DOUBLE_UP_TO: u64 = 256 << 20;
+
+/// How far a side may announce regions ahead of what the peer has mapped.
+const UNSEEN_MAX: u64 = 8;
+
+/// What may be sent in blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    /// The longest payload, in bytes.
+    pub(crate) message: u64,
+    /// The sum of all regions, in bytes.
+    pub(crate) memory: u64,
+    /// The longest region, in bytes.
+    pub(crate) region: u64,
+    /// How many regions there may be at once.
+    pub(crate) regions: u32,
+}
+
+impl Limits {
+    /// What both allow.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            message: self.message.min(other.message),
+            memory: self.memory.min(other.memory),
+            region: self.region.min(other.region),
+            regions: self.regions.min(other.regions),
+        }
+    }
+
+    /// The longest payload that can be sent in a block: blocks are powers of two, and one is not longer than a region.
+    fn payload_max(self) -> u64 {
+        let room = self.memory.min(self.region);
+        if room < BLOCK_MIN { 0 } else { self.message.min(1 << room.ilog2()) }
+    }
+}
+
+/// Our own arena: its bookkeeping, its memory, and what comes back.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    arena: Arena,
+    returns: ReturnReader,
+    /// The regions by their ids; `None` once forgotten.
+    regions: Vec<Option<WriteSpan>>,
+    limits: Limits,
+    /// The block of the open claim, with the line that will name it.
+    pub(crate) claimed: Option<(Block, Slot)>,
+}
+
+/// The peer's arena: its regions by their ids, and the way back.
+#[derive(Debug)]
+pub(crate) struct Incoming {
+    returner: Arc<Returner>,
+    regions: Vec<Option<Arc<PeerRegion>>>,
+    /// The longest payload that we told the peer to send.
+    message_max: u64,
+}
+
+impl Outgoing {
+    /// `entries`: how many blocks may be out at once. `window`: bytes of memory that are preferred to the rest.
+    pub(crate) fn new(returns: ReturnReader, entries: u32, window: u64, limits: Limits) -> Self {
+        Self { arena: Arena::new(entries, window), returns, regions: Vec::new(), limits, claimed: None }
+    }
+
+    /// Whether something has come back that was not yet taken.
+    pub(crate) fn has_returns(&self) -> bool {
+        self.returns.has_some()
+    }
+
+    pub(crate) fn usage(&self) -> arena::Usage {
+        self.arena.usage()
+    }
+
+    /// Takes everything that has come back. Whether there was something.
+    fn collect(&mut self) -> Result<bool, Violation> {
+        let mut some = false;
+        while let Some(entry) = self.returns.take()? {
+            some = true;
+            match arena::forgotten_region(entry) {
+                Some(id) => {
+                    self.arena.forgotten(id)?;
+                    self.regions[id as usize] = None;
+                }
+                None => self.arena.give_back(entry)?,
+            }
+        }
+        Ok(some)
+    }
+
+    /// How large the next region is to be so that a block of `needed` bytes fits; `None` where the limits forbid it.
+    fn next_region(&self, needed: u64) -> Option<u64> {
+        let usage = self.arena.usage();
+        if usage.regions >= self.limits.regions {
+            return None;
+        }
+        let left = self.limits.memory.saturating_sub(usage.bytes).min(self.limits.region);
+        let doubled = usage.bytes.next_power_of_two().clamp(FIRST_REGION, DOUBLE_UP_TO).max(needed);
+        let most = if left == 0 { 0 } else { 1 << left.ilog2() };
+        let bytes = doubled.min(most);
+        (bytes >= needed).then_some(bytes)
+    }
+
+    fn span(&self, block: Block) -> &WriteSpan {
+        self.regions[block.region as usize].as_ref().expect("a block that is out keeps its region")
+    }
+
+    /// Copies `bytes` into a block, `at` bytes from its start.
+    pub(crate) fn fill(&self, block: Block, at: u64, bytes: &[u8]) {
+        self.span(block).write((block.offset() + at) as usize, bytes);
+    }
+
+    /// The first `len` bytes of the claimed block.
+    #[cfg(not(loom))]
+    pub(crate) fn payload(&self, len: usize) -> &[u8] {
+        let (block, _) = self.claimed.expect("an open claim of a block has one");
+        assert!(len as u64 <= block.size());
+        // SAFETY: a block that is claimed is written by nobody but its one claim, which is borrowed meanwhile.
+        unsafe { self.span(block).bytes(block.offset() as usize, len) }
+    }
+
+    /// As [`payload`](Self::payload), to be written in place.
+    #[cfg(not(loom))]
+    pub(crate) fn payload_mut(&mut self, len: usize) -> &mut [u8] {
+        let (block, _) = self.claimed.expect("an open claim of a block has one");
+        assert!(len as u64 <= block.size());
+        // SAFETY: the block is claimed: the arena hands out no other piece that overlaps it, the peer has given it back
+        // (the entry was acquired), and `self` is borrowed exclusively.
+        unsafe { self.span(block).bytes_mut(block.offset() as usize, len) }
+    }
+
+    /// A block has been written in place, maybe with streaming stores, which a release store does not order.
+    pub(crate) fn settle(&self, block: Block) {
+        self.span(block).settle_streaming_stores();
+    }
+
+    /// The block is about to be named by a frame.
+    pub(crate) fn commit(&mut self, block: Block) {
+        self.arena.commit(block);
+    }
+
+    /// Gives up a block that was never sent.
+    pub(crate) fn free(&mut self, block: Block) {
+        self.arena.free(block);
+    }
+}
+
+impl Incoming {
+    pub(crate) fn new(returner: Arc<Returner>, message_max: u64) -> Self {
+        Self { returner, regions: Vec::new(), message_max }
+    }
+
+    pub(crate) fn returner(&self) -> &Returner {
+        &self.returner
+    }
+
+    /// Acts on what came over the socket. Ids ascend: one that was used before is no news.
+    fn take(&mut self, news: News) -> Result<(), Violation> {
+        match news {
+            News::Region { id, span } => {
+                if id as usize != self.regions.len() {
+                    return Err(Violation::Region);
+                }
+                self.regions.push(Some(PeerRegion::new(id, span, Arc::clone(&self.returner))));
+            }
+            News::Forget { id } => {
+                let region = self.regions.get_mut(id as usize).and_then(Option::take).ok_or(Violation::Region)?;
+                region.forget();
+            }
+        }
+        Ok(())
+    }
+
+    fn region(&self, id: u32) -> Option<&Arc<PeerRegion>> {
+        self.regions.get(id as usize)?.as_ref()
+    }
+
+    /// What a descriptor names, once its region is known.
+    fn held(&self, told: Descriptor, region: &Arc<PeerRegion>) -> Result<Held, Violation> {
+        let fits = told.offset < region.len() && told.len <= region.len() - told.offset;
+        if !fits || !told.offset.is_multiple_of(BLOCK_MIN) || told.len > self.message_max {
+            return Err(Violation::Descriptor);
+        }
+        let entry = arena::entry(told.region, (told.offset / BLOCK_MIN) as u32, told.generation);
+        Ok(Held::new(Arc::clone(region), told.offset as usize, told.len as usize, entry.ok_or(Violation::Descriptor)?))
+    }
+}
+
+impl<C: Channel> Side<C> {
+    /// The longest payload that can be sent, in the ring or in a block.
+    pub(crate) fn payload_max(&self) -> u64 {
+        self.outgoing.limits.payload_max().max(self.inline_limit() as u64)
+    }
+
+    /// A block for a payload of `len` bytes.
+    pub(crate) fn block(&mut self, len: u64, patience: Patience) -> Result<Block, Cause> {
+        let max = self.payload_max();
+        if len > max {
+            return Err(Cause::TooLarge { len, max });
+        }
+        let mut waited = false;
+        loop {
+            let no_block = match self.outgoing.arena.alloc(len) {
+                Ok(block) => return Ok(block),
+                Err(no_block) => no_block,
+            };
+            match self.outgoing.collect() {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(violation) => return Err(self.corrupt(violation)),
+            }
+            if let NoBlock::Region { needed } = no_block
+                && self.grow(needed, patience)?
+            {
+                continue;
+            }
+            if !waited {
+                waited = true;
+                // The peer cannot give back what it has not been shown.
+                self.flush()?;
+                self.stats.waits_for_room += 1;
+            }
+            match patience {
+                Patience::None => self.answer_no_block()?,
+                Patience::Until(deadline) => self.wait(Want::Block, deadline)?,
+            }
+        }
+    }
+
+    /// `Full`, after all that such an answer owes. `Ok` means: look again.
+    fn answer_no_block(&mut self) -> Result<(), Cause> {
+        self.beat_idle();
+        let came = self.arm(Want::Block);
+        self.check_sendable(0)?;
+        if came { Ok(()) } else { Err(Cause::Full) }
+    }
+
+    /// Makes one more region, if the limits allow it and the peer keeps up with them. Whether it did.
+    #[cold]
+    fn grow(&mut self, needed: u64, patience: Patience) -> Result<bool, Cause> {
+        let id = self.outgoing.regions.len() as u64;
+        let Some(bytes) = self.outgoing.next_region(needed) else { return Ok(false) };
+        if id >= self.seen_regions()? + UNSEEN_MAX || id > u64::from(arena::REGION_MAX) {
+            return Ok(false);
+        }
+        let deadline = match patience {
+            Patience::None => Deadline::NEVER,
+            Patience::Until(deadline) => deadline,
+        };
+        let Some(span) = self.channel_mut().make_region(id as u32, bytes, deadline)? else { return Ok(false) };
+        self.outgoing.regions.push(Some(span));
+        self.outgoing.arena.add_region(id as u32, bytes);
+        Ok(true)
+    }
+
+    /// How many of our regions the peer says that it has mapped.
+    fn seen_regions(&mut self) -> Result<u64, Cause> {
+        let seen = self.peer_seen();
+        if seen > self.outgoing.regions.len() as u64 { Err(self.corrupt(Violation::Region)) } else { Ok(seen) }
+    }
+
+    /// Learns of the regions that were announced since.
+    pub(crate) fn take_news(&mut self) -> Result<(), Violation> {
+        while let Some(news) = self.channel_mut().news() {
+            self.incoming.take(news)?;
+            self.tell_seen(self.incoming.regions.len() as u64);
+        }
+        Ok(())
+    }
+
+    /// The block that a frame names. A region that is not known yet has been announced before: the socket tells.
+    pub(crate) fn resolve(&mut self, frame: Taken) -> Result<Held, Cause> {
+        let mut bytes = [0; Descriptor::BYTES];
+        if frame.len < bytes.len() {
+            return Err(self.corrupt(Violation::Descriptor));
+        }
+        self.reader.copy_part(frame, frame.len - bytes.len(), &mut bytes);
+        let told = Descriptor::decode(bytes);
+        if self.incoming.region(told.region).is_none() {
+            self.attend();
+            if self.is_starved() {
+                // The frame has been taken and is not lost: the next call finds it here.
+                self.unresolved = Some(frame);
+                return Err(Cause::OutOfMemory);
+            }
+        }
+        let held = match self.incoming.region(told.region) {
+            Some(region) => self.incoming.held(told, region),
+            None => Err(Violation::Region),
+        };
+        held.map_err(|violation| self.corrupt(violation))
+    }
+}
