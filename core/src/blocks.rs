@@ -210,6 +210,33 @@ impl<C: Channel> Side<C> {
         self.outgoing.limits.payload_max().max(self.inline_limit() as u64)
     }
 
+    /// The longest request: blocks of requests leave an eighth of the memory to replies.
+    pub(crate) fn request_max(&self) -> u64 {
+        let limits = self.outgoing.limits;
+        let share = Limits { memory: limits.memory / 8 * 7, ..limits };
+        share.payload_max().max(self.inline_limit() as u64)
+    }
+
+    /// Whether a request of `len` bytes may have a block now; if not, `Full` as from any other call.
+    #[cold]
+    pub(crate) fn check_request_block(&mut self, len: usize) -> Result<(), Cause> {
+        let (len, max) = (len as u64, self.request_max());
+        if len > max {
+            return Err(Cause::TooLarge { len, max });
+        }
+        let share = self.outgoing.limits.memory / 8 * 7;
+        loop {
+            if self.outgoing.arena.usage().bytes_out + len.next_power_of_two() <= share {
+                return Ok(());
+            }
+            match self.outgoing.collect() {
+                Ok(true) => {}
+                Ok(false) => self.answer_no_block()?,
+                Err(violation) => return Err(self.corrupt(violation)),
+            }
+        }
+    }
+
     /// A block for a payload of `len` bytes.
     pub(crate) fn block(&mut self, len: u64, patience: Patience) -> Result<Block, Cause> {
         let max = self.payload_max();
@@ -247,6 +274,7 @@ impl<C: Channel> Side<C> {
 
     /// `Full`, after all that such an answer owes. `Ok` means: look again.
     fn answer_no_block(&mut self) -> Result<(), Cause> {
+        self.full = Want::DataOrBlock;
         self.beat_idle();
         let came = self.arm(Want::Block);
         self.check_sendable(0)?;

@@ -7,9 +7,9 @@ pub use claim::{Claim, CommitError};
 pub use lease::{Batch, Frame, Lease, Message};
 
 use crate::deadline::Deadline;
-use crate::error::{Cause, Error};
+use crate::error::{Cause, Error, Violation};
+use crate::layout::{Form, SessionKind};
 use crate::held::Held;
-use crate::layout::Kind;
 use crate::listener::Listener;
 use crate::observe::{State, Stats};
 use crate::options::{Options, Trust};
@@ -104,10 +104,10 @@ impl Inbox {
     /// Copies the payload out if the peer is not trusted to leave it alone, and finds the block if it is in one.
     #[inline]
     fn admit(&mut self, side: &mut Side<Link>, frame: Taken) -> Result<Item, Cause> {
-        let at = self.bytes.len();
-        if frame.kind == Kind::Block {
+        if frame.form != Form::DATA {
             return self.admit_block(side, frame);
         }
+        let at = self.bytes.len();
         if self.copies {
             self.bytes.resize(at + frame.len, 0);
             side.reader.copy(frame, &mut self.bytes[at..]);
@@ -118,6 +118,9 @@ impl Inbox {
     #[cold]
     #[inline(never)]
     fn admit_block(&mut self, side: &mut Side<Link>, frame: Taken) -> Result<Item, Cause> {
+        if frame.form != Form::DATA.in_block() {
+            return Err(side.corrupt(Violation::FrameKind));
+        }
         let held = side.resolve(frame)?;
         let len = held.len();
         if self.copies {
@@ -135,7 +138,7 @@ impl Inbox {
     fn view<'a>(&'a self, side: &'a Side<Link>, item: Item) -> &'a [u8] {
         if self.copies {
             &self.bytes[item.at..item.at + item.len]
-        } else if item.frame.kind == Kind::Block {
+        } else if item.frame.form.is_in_block() {
             &self.blocks[item.at]
         } else {
             side.reader.payload(item.frame)
@@ -190,8 +193,9 @@ impl Bus {
     /// # Errors
     /// As for [`connect`](Self::connect).
     pub fn connect_until(address: &str, options: &Options, deadline: Deadline) -> Result<Self, Error> {
-        let trust = options.settle()?.trust;
-        connect::connect(address, options, deadline).map(|side| Self::new(side, Role::Sends, trust))
+        let settings = options.settle(SessionKind::Bus)?;
+        let session = connect::connect(address, &settings, deadline)?;
+        Ok(Self::new(session.side, Role::Sends, settings.trust))
     }
 
     /// How the session stands. Looks at the socket, so it may be the first to find that the peer is gone.
@@ -202,7 +206,7 @@ impl Bus {
     /// What this end has done so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.side.stats
+        self.side.stats()
     }
 
     /// The longest payload that this end can publish, in bytes: what both ends allow ([`Options::max_message`],
@@ -249,12 +253,7 @@ impl Bus {
             return;
         }
         self.closed = true;
-        // The last credits and the last group: whoever looks after the goodbye finds the final state. A peer that broke
-        // the protocol has no use for them.
-        if self.side.release().and_then(|()| self.side.flush()).and_then(|()| self.side.give_credit()).is_err() {
-            tracing::debug!("closed a session that was over");
-        }
-        self.side.say_goodbye();
+        self.side.farewell();
         self.side.channel().hang_up();
     }
 

@@ -63,6 +63,18 @@ pub enum Cause {
     /// A signal handler ran during the wait. Call again to go on waiting.
     #[error("interrupted by a signal")]
     Interrupted,
+    /// The peer has more to do than it takes on: calls are nested too deeply.
+    #[error("the peer is overloaded")]
+    Overloaded,
+    /// The call was given up before it was served.
+    #[error("the call was cancelled")]
+    Cancelled,
+    /// The peer answered the call with an error. What it said is in the [`CallError`](crate::CallError).
+    #[error("the peer answered with error {code}")]
+    Remote {
+        /// The number that the handler gave; from 2^31 on the library's: the handler panicked, or ended without a reply.
+        code: u32,
+    },
     /// An argument can never be right, whatever the state of the session.
     #[error("invalid argument: {which}")]
     InvalidArgument {
@@ -138,6 +150,9 @@ pub enum Violation {
     /// A frame that names no block: outside its region, between blocks, or longer than was agreed.
     #[error("a descriptor that names no block")]
     Descriptor,
+    /// A request or reply with an id that cannot be: more calls than agreed, or a reply to nothing.
+    #[error("a call id that cannot be")]
+    Correlation,
     /// A handshake message that cannot be understood.
     #[error("a malformed handshake")]
     Handshake,

@@ -148,6 +148,24 @@ impl Deref for Held {
     }
 }
 
+/// A payload that belongs to its holder: copied out, or still in its block.
+#[derive(Clone, Debug)]
+pub(crate) enum Kept {
+    Copied(Box<[u8]>),
+    Held(Arc<Held>),
+}
+
+impl Deref for Kept {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Copied(bytes) => bytes,
+            Self::Held(held) => held,
+        }
+    }
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         let returner = &self.region.returner;

@@ -27,6 +27,7 @@
 //! change here raises [`VERSION`] and adds a line to the history there.
 
 use crate::error::Violation;
+use std::fmt;
 
 /// The version of everything in this file and of the handshake. A peer of another version is refused.
 pub(crate) const VERSION: u32 = 2;
@@ -85,57 +86,130 @@ const _: () = {
     assert!(RING_MAX < 1 << 32);
 };
 
-/// What a frame is, apart from how long.
+/// The kind of a session, as a number in the handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Kind {
-    /// Carries a payload in its own lines.
-    Data = 1,
+#[repr(u64)]
+pub(crate) enum SessionKind {
+    /// Frames from the connecting to the listening end.
+    Bus = 1,
+    /// Calls both ways.
+    Rpc = 2,
+}
+
+/// What a frame is, apart from how long: a kind, and how its payload comes.
+///
+/// ```text
+///   bit 4    bit 3    bits 2..0
+///   block    timed    1 data  2 pad  3 request  4 reply  5 note  6 cancel  7 error
+/// ```
+///
+/// *Block*: the frame ends with a [`Descriptor`], and the payload stands in a block of the sender's arena. *Timed*: 8 bytes of
+/// deadline come first, the sender's monotonic clock in nanoseconds; only requests have one.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Form(u8);
+
+impl Form {
+    pub(crate) const DATA: Self = Self(1);
     /// Fills the ring to its end, because a frame never wraps.
-    Pad = 2,
-    /// Carries a [`Descriptor`]: the payload stands in a block of the sender's arena.
-    Block = 3,
+    pub(crate) const PAD: Self = Self(2);
+    /// Asks for exactly one reply or error with the same correlation id.
+    pub(crate) const REQUEST: Self = Self(3);
+    pub(crate) const REPLY: Self = Self(4);
+    /// As a request of which nobody awaits the reply; the library's own, empty reply gives its place back.
+    pub(crate) const NOTE: Self = Self(5);
+    /// The reply to a request is no longer awaited. It comes all the same.
+    pub(crate) const CANCEL: Self = Self(6);
+    /// A reply that says why there is none; the type id is the reason's number.
+    pub(crate) const ERROR: Self = Self(7);
+
+    const KIND: u8 = 7;
+    const TIMED: u8 = 8;
+    const BLOCK: u8 = 16;
+
+    /// A bit for each form that there is.
+    const POSSIBLE: u32 = {
+        let short = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << (3 | Self::TIMED);
+        let long = 1 << 1 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 7 | 1 << (3 | Self::TIMED);
+        short | long << Self::BLOCK
+    };
+
+    #[inline]
+    fn decode(bits: u32) -> Option<Self> {
+        (Self::POSSIBLE >> bits & 1 == 1).then_some(Self(bits as u8))
+    }
+
+    /// The same with its payload in a block.
+    #[inline]
+    pub(crate) fn in_block(self) -> Self {
+        Self(self.0 | Self::BLOCK)
+    }
+
+    /// The same with a deadline in front.
+    #[inline]
+    pub(crate) fn timed(self) -> Self {
+        Self(self.0 | Self::TIMED)
+    }
+
+    /// Without what says how the payload comes.
+    #[inline]
+    pub(crate) fn kind(self) -> Self {
+        Self(self.0 & Self::KIND)
+    }
+
+    #[inline]
+    pub(crate) fn is_in_block(self) -> bool {
+        self.0 & Self::BLOCK != 0
+    }
+
+    #[inline]
+    pub(crate) fn is_timed(self) -> bool {
+        self.0 & Self::TIMED != 0
+    }
+}
+
+impl fmt::Debug for Form {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = ["none", "data", "pad", "request", "reply", "note", "cancel", "error"][usize::from(self.kind().0)];
+        let timed = if self.is_timed() { ", timed" } else { "" };
+        let block = if self.is_in_block() { ", in a block" } else { "" };
+        write!(f, "{kind}{timed}{block}")
+    }
 }
 
 /// The checked content of a frame header behind the type id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rest {
-    pub(crate) kind: Kind,
+    pub(crate) form: Form,
     /// Payload bytes; of no meaning for a pad, whose length the reader computes.
     pub(crate) len: u32,
     pub(crate) correlation: u32,
 }
 
 impl Rest {
-    pub(crate) fn new(kind: Kind, len: u32, correlation: u32) -> Self {
+    pub(crate) fn new(form: Form, len: u32, correlation: u32) -> Self {
         debug_assert!(u64::from(len) < FRAME_MAX);
-        Self { kind, len, correlation }
+        Self { form, len, correlation }
     }
 
     #[cfg(test)]
     pub(crate) fn data(len: u32, correlation: u32) -> Self {
-        Self::new(Kind::Data, len, correlation)
+        Self::new(Form::DATA, len, correlation)
     }
 
     pub(crate) fn pad() -> Self {
-        Self { kind: Kind::Pad, len: 0, correlation: 0 }
+        Self { form: Form::PAD, len: 0, correlation: 0 }
     }
 
     #[inline]
     pub(crate) fn encode(self) -> u64 {
-        u64::from(self.len) | u64::from(self.kind as u8) << LENGTH_BITS | u64::from(self.correlation) << 32
+        u64::from(self.len) | u64::from(self.form.0) << LENGTH_BITS | u64::from(self.correlation) << 32
     }
 
     /// Decodes what a peer wrote; only the kind can be wrong here, the length is judged where the ring is known.
     #[inline]
     pub(crate) fn decode(word: u64) -> Result<Self, Violation> {
-        let kind = match (word as u32) >> LENGTH_BITS {
-            1 => Kind::Data,
-            2 => Kind::Pad,
-            3 => Kind::Block,
-            _ => return Err(Violation::FrameKind),
-        };
-        Ok(Self { kind, len: word as u32 & ((1 << LENGTH_BITS) - 1), correlation: (word >> 32) as u32 })
+        let form = Form::decode((word as u32) >> LENGTH_BITS).ok_or(Violation::FrameKind)?;
+        Ok(Self { form, len: word as u32 & ((1 << LENGTH_BITS) - 1), correlation: (word >> 32) as u32 })
     }
 }
 
@@ -200,7 +274,23 @@ impl RingSize {
     }
 }
 
-/// Where a payload stands in the sender's arena: what a frame of the kind [`Kind::Block`] carries.
+/// Bytes of a deadline, which stands before the payload of a timed request.
+pub(crate) const DEADLINE: usize = 8;
+
+/// What requests leave free in a ring, so that `calls` replies of up to `inline` bytes always find room: one more than can be
+/// under way, the credit that may lag behind, and the spare line.
+pub(crate) fn kept_for_replies(ring: RingSize, calls: u32, inline: usize) -> u64 {
+    (u64::from(calls) + 1) * frame_bytes(inline.max(DEADLINE + Descriptor::BYTES)) + ring.credit_step() + LINE
+}
+
+/// Whether a ring bears so many calls of that size: what is kept for replies is at most half of it, and beside that two of
+/// the longest requests find room.
+pub(crate) fn calls_fit(ring: RingSize, calls: u32, inline: usize) -> bool {
+    let kept = kept_for_replies(ring, calls, inline);
+    kept <= ring.bytes() / 2 && 2 * frame_bytes(inline + DEADLINE) <= ring.bytes() - kept
+}
+
+/// Where a payload stands in the sender's arena: what a frame that is [in a block](Form::in_block) ends with.
 ///
 /// ```text
 ///  0        4             8            16          24
@@ -285,7 +375,13 @@ mod tests {
         assert_eq!(Rest::decode(rest.encode()), Ok(rest));
         assert_eq!(Rest::decode(Rest::pad().encode()), Ok(Rest::pad()));
         assert_eq!(Rest::decode(0), Err(Violation::FrameKind));
-        assert_eq!(Rest::decode(31 << LENGTH_BITS), Err(Violation::FrameKind));
+        for form in [2 | 16, 6 | 16, 8, 1 | 8, 2 | 8, 4 | 8, 5 | 8, 6 | 8, 7 | 8, 31] {
+            assert_eq!(Rest::decode(form << LENGTH_BITS), Err(Violation::FrameKind), "form {form}");
+        }
+        for form in [Form::DATA.in_block(), Form::REQUEST.timed(), Form::REQUEST.timed().in_block(), Form::CANCEL] {
+            let rest = Rest::new(form, 8, 9);
+            assert_eq!(Rest::decode(rest.encode()), Ok(rest));
+        }
     }
 
     #[test]

@@ -129,6 +129,8 @@ mod session;
 mod bus;
 #[cfg(not(loom))]
 mod listener;
+#[cfg(not(loom))]
+mod rpc;
 
 #[cfg(not(loom))]
 pub use bus::{Batch, Bus, Claim, CommitError, Frame, Lease, Message};
@@ -139,4 +141,6 @@ pub use listener::Listener;
 pub use observe::{State, Stats};
 #[cfg(not(loom))]
 pub use options::{Fence, Options, Trust};
+#[cfg(not(loom))]
+pub use rpc::{CallClaim, CallCommitError, CallError, CallId, Reply, Request, RpcBus};
 pub use wait::Wait;

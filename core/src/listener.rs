@@ -3,7 +3,9 @@
 use crate::bus::Bus;
 use crate::deadline::Deadline;
 use crate::error::Error;
+use crate::layout::SessionKind;
 use crate::options::Options;
+use crate::rpc::RpcBus;
 use crate::session::listener::Acceptor;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -49,9 +51,40 @@ impl Listener {
         self.accept(None)
     }
 
+    /// The next session for calls, waiting for it. A client that asks for the other kind of session than the one that is being
+    /// accepted is refused.
+    ///
+    /// # Errors
+    /// As for [`accept_bus`](Self::accept_bus); [`Cause::InvalidArgument`](crate::Cause::InvalidArgument) for options that fit no
+    /// calls.
+    pub fn accept_rpc(&mut self) -> Result<RpcBus, Error> {
+        self.accept_rpc_until(Deadline::NEVER)
+    }
+
+    /// As [`accept_rpc`](Self::accept_rpc), until `deadline`, then [`Cause::Timeout`](crate::Cause::Timeout).
+    ///
+    /// # Errors
+    /// As for [`accept_rpc`](Self::accept_rpc).
+    pub fn accept_rpc_until(&mut self, deadline: Deadline) -> Result<RpcBus, Error> {
+        self.accept_call(Some(deadline))
+    }
+
+    /// As [`accept_rpc`](Self::accept_rpc), or [`Cause::Empty`](crate::Cause::Empty) if no handshake can be completed now.
+    ///
+    /// # Errors
+    /// As for [`accept_rpc`](Self::accept_rpc).
+    pub fn try_accept_rpc(&mut self) -> Result<RpcBus, Error> {
+        self.accept_call(None)
+    }
+
+    fn accept_call(&mut self, deadline: Option<Deadline>) -> Result<RpcBus, Error> {
+        let session = self.0.accept(SessionKind::Rpc, deadline)?;
+        Ok(RpcBus::new(*session, self.0.settings(), true))
+    }
+
     fn accept(&mut self, deadline: Option<Deadline>) -> Result<Bus, Error> {
-        let side = self.0.accept(deadline)?;
-        Ok(Bus::receiving(*side, self.0.settings().trust))
+        let session = self.0.accept(SessionKind::Bus, deadline)?;
+        Ok(Bus::receiving(session.side, self.0.settings().trust))
     }
 
     /// The address, as it can be given to [`Bus::connect`].

@@ -36,4 +36,20 @@ pub struct Stats {
     pub bells_rung: u64,
     /// Bells heard from the peer.
     pub bells_heard: u64,
+    /// Regions of memory that this end has made for long payloads, at the moment.
+    pub regions: u32,
+    /// All their bytes.
+    pub region_bytes: u64,
+    /// Blocks of them that are claimed, or that the peer has not yet given back.
+    pub blocks_out: u32,
+    /// All their bytes, rounded up as blocks are.
+    pub block_bytes_out: u64,
+    /// The most that this ever was.
+    pub block_bytes_high: u64,
+    /// Blocks of the peer's that are held here.
+    pub held_blocks: u64,
+    /// Their payload bytes.
+    pub held_bytes: u64,
+    /// Replies that came when nobody waited for them any more.
+    pub late_replies: u64,
 }

@@ -2,7 +2,7 @@
 
 use crate::blocks::Limits;
 use crate::error::{Cause, Error};
-use crate::layout::{RING_MAX, RING_MIN, RingSize};
+use crate::layout::{RING_MAX, RING_MIN, RingSize, SessionKind as Kind};
 use crate::sys;
 use crate::wait::Wait;
 use std::time::Duration;
@@ -44,12 +44,15 @@ pub enum Fence {
 #[must_use]
 pub struct Options {
     capacity: Option<usize>,
+    capacity_reverse: Option<usize>,
     inline_limit: Option<usize>,
     max_message: Option<u64>,
     memory_limit: Option<u64>,
     wait: Option<Wait>,
     trust: Option<Trust>,
     fence: Fence,
+    in_flight: Option<u32>,
+    serves: Option<bool>,
     pending_limit: Option<usize>,
     handshake_timeout: Option<Duration>,
 }
@@ -57,6 +60,13 @@ pub struct Options {
 /// Default size of a `Bus`'s frame ring: large enough that lines do not come back while they still sit in the reader's
 /// cache (a 64 KiB ring streams at a fifth of the rate of this one).
 const CAPACITY: usize = 1 << 20;
+/// Default size of each ring of an `RpcBus`.
+const RPC_CAPACITY: usize = 256 << 10;
+/// The smallest ring of an `RpcBus`: a request, and the replies that must find room.
+const RPC_RING_MIN: u64 = 1 << 10;
+/// Default number of calls in flight.
+const IN_FLIGHT: u32 = 64;
+const IN_FLIGHT_MAX: u32 = 4096;
 /// Default longest payload that rides in the ring.
 const INLINE_LIMIT: usize = 1 << 10;
 /// Default longest payload.
@@ -74,6 +84,27 @@ impl Options {
     /// The frame ring's size in bytes: a power of two from 256 to 2^30. The listening end decides for both. Default 1 MiB.
     pub fn capacity(mut self, bytes: usize) -> Self {
         self.capacity = Some(bytes);
+        self
+    }
+
+    /// The size in bytes of the ring from the listening to the connecting end of an [`RpcBus`](crate::RpcBus): a power of two from
+    /// 1024 to 2^30. [`capacity`](Self::capacity) is that of the other direction. The listening end decides. Default 256 KiB each.
+    pub fn capacity_reverse(mut self, bytes: usize) -> Self {
+        self.capacity_reverse = Some(bytes);
+        self
+    }
+
+    /// How many calls each way an [`RpcBus`](crate::RpcBus) may have in flight: from 1 to 4096. The smaller of both ends' values
+    /// counts, and rings that are too small for so many replies lower it. Default 64.
+    pub fn in_flight(mut self, calls: u32) -> Self {
+        self.in_flight = Some(calls);
+        self
+    }
+
+    /// Whether this end of an [`RpcBus`](crate::RpcBus) answers calls. An end that does not answers each at once with
+    /// [`Cause::NotFound`]. Default: the listening end does, the connecting end does not.
+    pub fn serves(mut self, serves: bool) -> Self {
+        self.serves = Some(serves);
         self
     }
 
@@ -143,20 +174,39 @@ impl Options {
     }
 
     /// Puts options, environment and defaults in order, and checks them.
-    pub(crate) fn settle(&self) -> Result<Settings, Error> {
-        let capacity = self.capacity.unwrap_or(CAPACITY);
-        let ring = RingSize::new(capacity as u64).ok_or_else(|| {
-            const { assert!(RING_MIN == 256 && RING_MAX == 1 << 30, "the text names the limits") };
-            let which = "capacity must be a power of two from 256 to 1073741824 bytes";
-            Error::new(Cause::InvalidArgument { which }, format!("open with a capacity of {capacity}"))
-        })?;
+    pub(crate) fn settle(&self, kind: Kind) -> Result<Settings, Error> {
+        let ring = |capacity: usize, least: u64, which| {
+            let size = RingSize::new(capacity as u64).filter(|size| size.bytes() >= least);
+            size.ok_or_else(|| {
+                Error::new(Cause::InvalidArgument { which }, format!("open with a capacity of {capacity}"))
+            })
+        };
+        const { assert!(RING_MIN == 256 && RING_MAX == 1 << 30, "the texts name the limits") };
+        let bus = "capacity must be a power of two from 256 to 1073741824 bytes";
+        let rpc = "capacities for calls must be powers of two from 1024 to 1073741824 bytes";
+        let rings = match kind {
+            Kind::Bus => (ring(self.capacity.unwrap_or(CAPACITY), RING_MIN, bus)?, ring(RING_MIN as usize, 0, bus)?),
+            Kind::Rpc => (
+                ring(self.capacity.unwrap_or(RPC_CAPACITY), RPC_RING_MIN, rpc)?,
+                ring(self.capacity_reverse.unwrap_or(RPC_CAPACITY), RPC_RING_MIN, rpc)?,
+            ),
+        };
+        let in_flight = self.in_flight.unwrap_or(IN_FLIGHT);
+        if !(1..=IN_FLIGHT_MAX).contains(&in_flight) {
+            let which = "in_flight must be from 1 to 4096";
+            return Err(Error::new(Cause::InvalidArgument { which }, format!("open for {in_flight} calls in flight")));
+        }
         let pending_limit = self.pending_limit.unwrap_or(PENDING);
         if pending_limit == 0 {
             let which = "pending_limit must be at least 1";
             return Err(Error::new(Cause::InvalidArgument { which }, "open with a pending_limit of 0"));
         }
         Ok(Settings {
-            ring,
+            kind,
+            client_ring: rings.0,
+            server_ring: rings.1,
+            in_flight,
+            serves: self.serves,
             inline_limit: self.inline_limit.unwrap_or(INLINE_LIMIT),
             limits: self.limits()?,
             wait: match self.wait {
@@ -177,7 +227,12 @@ impl Options {
 /// Options with every question answered.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    pub(crate) ring: RingSize,
+    pub(crate) kind: Kind,
+    /// The rings of the connecting and of the listening end, if this one listens.
+    pub(crate) client_ring: RingSize,
+    pub(crate) server_ring: RingSize,
+    pub(crate) in_flight: u32,
+    pub(crate) serves: Option<bool>,
     pub(crate) inline_limit: usize,
     pub(crate) limits: Limits,
     pub(crate) wait: Wait,
@@ -235,7 +290,7 @@ mod tests {
     #[test]
     fn a_capacity_that_is_no_power_of_two_in_range_is_an_error_that_names_the_range() {
         for capacity in [0, 128, 300, 1 << 31] {
-            let error = Options::default().capacity(capacity).settle().expect_err("out of range");
+            let error = Options::default().capacity(capacity).settle(Kind::Bus).expect_err("out of range");
             assert!(matches!(error.cause(), Cause::InvalidArgument { .. }), "{error}");
             assert!(error.to_string().contains("256 to 1073741824"), "{error}");
         }

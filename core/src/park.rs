@@ -37,6 +37,11 @@ impl Reasons {
     /// Blocks of our own arena, given back.
     pub(crate) const BLOCKS: Self = Self(1 << 3);
 
+    /// Either.
+    pub(crate) const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }

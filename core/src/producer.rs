@@ -5,7 +5,7 @@
 
 use crate::arena::Block;
 use crate::error::Cause;
-use crate::layout::{Descriptor, Kind};
+use crate::layout::Descriptor;
 use crate::park::Reasons;
 use crate::ring::{Label, NoRoom, Show, Slot};
 use crate::side::{Channel, Patience, Side, Want};
@@ -27,11 +27,26 @@ impl<C: Channel> Side<C> {
         patience: Patience,
     ) -> Result<(), Cause> {
         if payload.len() >= self.send_below {
-            return self.publish_block(Label::data(type_id), &[IoSlice::new(payload)], show, patience);
+            return self.publish_block(Label::data(type_id), &[], &[IoSlice::new(payload)], show, patience);
         }
         let slot = self.slot(payload.len(), patience)?;
         self.writer.fill(slot, 0, payload);
         self.finish(slot, Label::data(type_id), payload.len(), show);
+        Ok(())
+    }
+
+    /// Publishes one frame of any form, in which `head` stands before `payload`: a few bytes, a multiple of 8.
+    #[inline]
+    pub(crate) fn post(&mut self, label: Label, head: &[u8], payload: &[u8], patience: Patience) -> Result<(), Cause> {
+        if payload.len() >= self.send_below {
+            return self.publish_block(label, head, &[IoSlice::new(payload)], Show::Now, patience);
+        }
+        self.check_ours()?;
+        let len = head.len() + payload.len();
+        let slot = self.room(len, patience)?;
+        self.writer.fill(slot, 0, head);
+        self.writer.fill(slot, head.len(), payload);
+        self.finish(slot, label, len, Show::Now);
         Ok(())
     }
 
@@ -44,7 +59,7 @@ impl<C: Channel> Side<C> {
     ) -> Result<(), Cause> {
         let len = length(parts);
         if len >= self.send_below {
-            return self.publish_block(Label::data(type_id), parts, Show::Now, patience);
+            return self.publish_block(Label::data(type_id), &[], parts, Show::Now, patience);
         }
         let slot = self.slot(len, patience)?;
         let mut at = 0;
@@ -62,6 +77,7 @@ impl<C: Channel> Side<C> {
     pub(crate) fn publish_block(
         &mut self,
         label: Label,
+        head: &[u8],
         parts: &[IoSlice<'_>],
         show: Show,
         patience: Patience,
@@ -74,9 +90,10 @@ impl<C: Channel> Side<C> {
             self.outgoing.fill(block, at, part);
             at += part.len() as u64;
         }
-        match self.descriptor_slot(patience) {
+        match self.room(head.len() + Descriptor::BYTES, patience) {
             Ok(slot) => {
-                self.finish_block(slot, block, label, len, show);
+                self.writer.fill(slot, 0, head);
+                self.finish_block(slot, block, label, head.len(), len, show);
                 Ok(())
             }
             Err(cause) => {
@@ -98,7 +115,7 @@ impl<C: Channel> Side<C> {
         self.check_sendable(0)?;
         self.abort_claim();
         let block = self.block(len as u64, patience)?;
-        match self.descriptor_slot(patience) {
+        match self.room(Descriptor::BYTES, patience) {
             Ok(slot) => {
                 self.outgoing.claimed = Some((block, slot));
                 Ok(Slot::elsewhere(len))
@@ -110,6 +127,20 @@ impl<C: Channel> Side<C> {
         }
     }
 
+    /// What was claimed, as it stands.
+    #[cfg(not(loom))]
+    #[inline]
+    pub(crate) fn claimed(&self, slot: Slot) -> &[u8] {
+        if slot.is_elsewhere() { self.outgoing.payload(slot.len()) } else { self.writer.payload(slot) }
+    }
+
+    /// What was claimed, to be written in place.
+    #[cfg(not(loom))]
+    #[inline]
+    pub(crate) fn claimed_mut(&mut self, slot: Slot) -> &mut [u8] {
+        if slot.is_elsewhere() { self.outgoing.payload_mut(slot.len()) } else { self.writer.payload_mut(slot) }
+    }
+
     /// Gives up the claimed block, if there is one: an aborted claim, or one that was leaked.
     pub(crate) fn abort_claim(&mut self) {
         if let Some((block, _)) = self.outgoing.claimed.take() {
@@ -117,12 +148,8 @@ impl<C: Channel> Side<C> {
         }
     }
 
-    fn descriptor_slot(&mut self, patience: Patience) -> Result<Slot, Cause> {
-        self.room(Descriptor::BYTES, patience)
-    }
-
-    /// Commits the frame that names `block`.
-    fn finish_block(&mut self, slot: Slot, block: Block, label: Label, len: usize, show: Show) {
+    /// Commits the frame that names `block`, behind `head` bytes that stand in it already.
+    fn finish_block(&mut self, slot: Slot, block: Block, label: Label, head: usize, len: usize, show: Show) {
         let told = Descriptor {
             region: block.region,
             generation: block.generation,
@@ -130,8 +157,8 @@ impl<C: Channel> Side<C> {
             len: len as u64,
         };
         self.outgoing.commit(block);
-        self.writer.fill(slot, 0, &told.encode());
-        self.finish(slot, Label { kind: Kind::Block, ..label }, Descriptor::BYTES, show);
+        self.writer.fill(slot, head, &told.encode());
+        self.finish(slot, Label { form: label.form.in_block(), ..label }, head + Descriptor::BYTES, show);
         self.stats.bytes_sent += (len - Descriptor::BYTES.min(len)) as u64;
     }
 
@@ -202,8 +229,22 @@ impl<C: Channel> Side<C> {
         }
     }
 
+    /// Whether a frame with `len` bytes would leave `kept` bytes of the ring free; if not, `Full` as from any other call.
+    #[inline]
+    pub(crate) fn check_room(&mut self, len: usize, kept: u64) -> Result<(), Cause> {
+        loop {
+            let end = self.writer.end_of(len) + kept;
+            match self.writer.is_free_until(end) {
+                Ok(true) => return Ok(()),
+                Ok(false) => self.answer_full(end)?,
+                Err(violation) => return Err(self.corrupt(violation)),
+            }
+        }
+    }
+
     /// `Full`, after all that such an answer owes: the reader is told, and the socket is looked at in its time.
     fn answer_full(&mut self, end: u64) -> Result<(), Cause> {
+        self.full = Want::DataOrRoom(end);
         self.writer.starve();
         self.beat_idle();
         let came = self.arm(Want::Room(end));
@@ -213,21 +254,21 @@ impl<C: Channel> Side<C> {
 
     /// Commits a `slot` that the user has held open, maybe across a fork.
     #[inline(always)]
-    pub(crate) fn commit(&mut self, slot: Slot, type_id: u32, used: usize, show: Show) -> Result<(), Cause> {
+    pub(crate) fn commit(&mut self, slot: Slot, label: Label, used: usize, show: Show) -> Result<(), Cause> {
         self.check_ours()?;
         if slot.is_elsewhere() {
-            return self.commit_block(type_id, used, show);
+            return self.commit_block(label, used, show);
         }
-        self.finish(slot, Label::data(type_id), used, show);
+        self.finish(slot, label, used, show);
         Ok(())
     }
 
     #[cold]
     #[inline(never)]
-    fn commit_block(&mut self, type_id: u32, used: usize, show: Show) -> Result<(), Cause> {
+    fn commit_block(&mut self, label: Label, used: usize, show: Show) -> Result<(), Cause> {
         let (block, slot) = self.outgoing.claimed.take().expect("an open claim of a block has one");
         self.outgoing.settle(block);
-        self.finish_block(slot, block, Label::data(type_id), used, show);
+        self.finish_block(slot, block, label, 0, used, show);
         Ok(())
     }
 

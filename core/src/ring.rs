@@ -31,7 +31,7 @@
 
 use crate::error::Violation;
 use crate::layout::{
-    COMMIT, HEADER, Kind, LINE, READ, REST, Rest, RingSize, STARVING, TYPE_ID, commit_word, frame_bytes,
+    COMMIT, Form, HEADER, LINE, READ, REST, Rest, RingSize, STARVING, TYPE_ID, commit_word, frame_bytes,
 };
 use crate::span::{ReadHeader, ReadRing, ReadSpan, WriteHeader, WriteRing, WriteSpan};
 use crate::sync::Ordering::{Acquire, Relaxed, Release};
@@ -107,7 +107,7 @@ impl Slot {
 /// What a frame says of itself, beside its length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Label {
-    pub(crate) kind: Kind,
+    pub(crate) form: Form,
     pub(crate) type_id: u32,
     pub(crate) correlation: u32,
 }
@@ -116,7 +116,7 @@ impl Label {
     /// A frame that carries its payload itself, and answers nothing.
     #[inline]
     pub(crate) fn data(type_id: u32) -> Self {
-        Self { kind: Kind::Data, type_id, correlation: 0 }
+        Self { form: Form::DATA, type_id, correlation: 0 }
     }
 }
 
@@ -147,6 +147,10 @@ impl Writer {
     /// The longest payload that fits into a frame of this ring.
     pub(crate) fn payload_max(&self) -> usize {
         self.size().payload_max()
+    }
+
+    pub(crate) fn size(&self) -> RingSize {
+        self.ring.size()
     }
 
     /// Where the next frame will start; what the close word says.
@@ -200,9 +204,23 @@ impl Writer {
     }
 
     /// Where a frame of `bytes` would go: at the tail, or behind a pad.
+    #[inline]
     fn next_start(&self, bytes: u64) -> u64 {
         let to_end = self.size().to_end(self.tail);
         if bytes > to_end { self.tail + to_end } else { self.tail }
+    }
+
+    /// Where a frame with `len` bytes of payload would end.
+    #[inline]
+    pub(crate) fn end_of(&self, len: usize) -> u64 {
+        let bytes = frame_bytes(len);
+        self.next_start(bytes) + bytes
+    }
+
+    /// Whether everything before `end` is free, looking at the peer's read position only if it must.
+    #[inline]
+    pub(crate) fn is_free_until(&mut self, end: u64) -> Result<bool, Violation> {
+        if end <= self.limit { Ok(true) } else { self.has_room(end) }
     }
 
     #[cold]
@@ -283,7 +301,7 @@ impl Writer {
             self.clear(end);
         }
         self.ring.store_u32(slot.start, TYPE_ID, label.type_id, Relaxed);
-        let rest = Rest::new(label.kind, used as u32, label.correlation);
+        let rest = Rest::new(label.form, used as u32, label.correlation);
         self.ring.store_u64(slot.start, REST, rest.encode(), Relaxed);
         if slot.start == self.tail {
             self.place(slot.start, show);
@@ -361,10 +379,6 @@ impl Writer {
         self.ring.store_u32(position, COMMIT, 0, Relaxed);
     }
 
-    #[inline]
-    fn size(&self) -> RingSize {
-        self.ring.size()
-    }
 }
 
 /// The reading end of a frame ring.
@@ -393,7 +407,7 @@ pub(crate) struct Reader {
 /// A frame that has been checked and taken out of the stream; its bytes stand until [`Reader::release`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Taken {
-    pub(crate) kind: Kind,
+    pub(crate) form: Form,
     pub(crate) type_id: u32,
     pub(crate) correlation: u32,
     pub(crate) len: usize,
@@ -454,7 +468,7 @@ impl Reader {
             let start = self.head;
             let to_end = self.size().to_end(start);
             let rest = Rest::decode(self.ring.load_u64(start, REST, Relaxed))?;
-            if rest.kind == Kind::Pad {
+            if rest.form == Form::PAD {
                 // At index 0 a pad would be a whole ring long. Elsewhere it ends at index 0, so this loop turns twice at most.
                 if to_end == self.size().bytes() {
                     return Err(Violation::Pad);
@@ -469,7 +483,7 @@ impl Reader {
             }
             let type_id = self.ring.load_u32(start, TYPE_ID, Relaxed);
             self.step_over(bytes);
-            return Ok(Some(Taken { kind: rest.kind, type_id, correlation: rest.correlation, len, start }));
+            return Ok(Some(Taken { form: rest.form, type_id, correlation: rest.correlation, len, start }));
         }
     }
 

@@ -81,6 +81,10 @@ pub(crate) enum Want {
     Read(u64),
     /// That a block of our arena has come back.
     Block,
+    /// A frame to take, or room: whoever calls keeps reading.
+    DataOrRoom(u64),
+    /// A frame to take, or a block.
+    DataOrBlock,
 }
 
 impl Want {
@@ -89,6 +93,8 @@ impl Want {
             Self::Data => Reasons::DATA,
             Self::Room(_) | Self::Read(_) => Reasons::ROOM,
             Self::Block => Reasons::BLOCKS,
+            Self::DataOrRoom(_) => Reasons::DATA.or(Reasons::ROOM),
+            Self::DataOrBlock => Reasons::DATA.or(Reasons::BLOCKS),
         }
     }
 }
@@ -136,6 +142,8 @@ pub(crate) struct Side<C> {
     over: Option<Cause>,
     /// An announced region could not be taken at the last look.
     starved: bool,
+    /// What the last answer `Full` was for, or a frame.
+    pub(crate) full: Want,
     /// A foreign event loop watches the descriptor.
     watched: Cell<bool>,
     one_cpu: bool,
@@ -204,6 +212,7 @@ impl<C: Channel> Side<C> {
             pulse: Pulse::new(),
             over: None,
             starved: false,
+            full: Want::Data,
             watched: Cell::new(false),
             one_cpu: terms.one_cpu,
             inline_limit,
@@ -400,6 +409,33 @@ impl<C: Channel> Side<C> {
         over
     }
 
+    /// Leaves the final state behind, and the goodbye. The caller shuts the connection down after this.
+    pub(crate) fn farewell(&mut self) {
+        // The last credits and the last group: whoever looks after the goodbye finds the final state. A peer that broke
+        // the protocol has no use for them.
+        if self.release().and_then(|()| self.flush()).and_then(|()| self.give_credit()).is_err() {
+            tracing::debug!("closed a session that was over");
+        }
+        self.say_goodbye();
+    }
+
+    /// What was done so far, by this end and on its behalf.
+    pub(crate) fn stats(&self) -> Stats {
+        let usage = self.outgoing.usage();
+        let (held_blocks, held_bytes) = self.incoming.returner().held();
+        Stats {
+            bells_rung: self.stats.bells_rung + self.incoming.returner().bells(),
+            regions: usage.regions,
+            region_bytes: usage.bytes,
+            blocks_out: usage.blocks_out,
+            block_bytes_out: usage.bytes_out,
+            block_bytes_high: usage.high_water,
+            held_blocks,
+            held_bytes,
+            ..self.stats
+        }
+    }
+
     /// Stores the goodbye. The caller shuts the socket down after this.
     pub(crate) fn say_goodbye(&self) {
         // SYNC close: release, after the last commit.
@@ -413,6 +449,8 @@ impl<C: Channel> Side<C> {
             Want::Data => self.reader.has_data(),
             Want::Room(end) => self.writer.has_room(end).unwrap_or(true),
             Want::Block => self.outgoing.has_returns(),
+            Want::DataOrRoom(end) => self.reader.has_data() || self.writer.has_room(end).unwrap_or(true),
+            Want::DataOrBlock => self.reader.has_data() || self.outgoing.has_returns(),
             Want::Read(position) => self.writer.has_room(u64::MAX).is_err() || self.writer.seen_read() >= position,
         }
     }
@@ -531,7 +569,7 @@ impl<C: Channel> Side<C> {
 
     /// Asks the peer for a credit, if that is what is waited for.
     fn starve_for(&mut self, want: Want) {
-        if want.reasons() == Reasons::ROOM {
+        if matches!(want, Want::Room(_) | Want::Read(_) | Want::DataOrRoom(_)) {
             self.writer.starve();
         }
     }

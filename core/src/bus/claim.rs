@@ -2,7 +2,7 @@
 
 use super::{Bus, Role};
 use crate::error::Cause;
-use crate::ring::{Show, Slot};
+use crate::ring::{Label, Show, Slot};
 use crate::side::Patience;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -59,7 +59,7 @@ impl<'a> Claim<'a> {
             let cause = Cause::InvalidArgument { which: "used must be at most the length that was claimed" };
             return Err(CommitError { claim: self, cause });
         }
-        match self.bus.side.commit(self.slot, type_id, used, show) {
+        match self.bus.side.commit(self.slot, Label::data(type_id), used, show) {
             Ok(()) => Ok(()),
             Err(cause) => Err(CommitError { claim: self, cause }),
         }
@@ -78,16 +78,14 @@ impl Deref for Claim<'_> {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        let side = &self.bus.side;
-        if self.slot.is_elsewhere() { side.outgoing.payload(self.slot.len()) } else { side.writer.payload(self.slot) }
+        self.bus.side.claimed(self.slot)
     }
 }
 
 impl DerefMut for Claim<'_> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
-        let (side, slot) = (&mut self.bus.side, self.slot);
-        if slot.is_elsewhere() { side.outgoing.payload_mut(slot.len()) } else { side.writer.payload_mut(slot) }
+        self.bus.side.claimed_mut(self.slot)
     }
 }
 

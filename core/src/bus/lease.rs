@@ -4,7 +4,7 @@ use super::{Bus, Item, Role, at_least_one};
 use crate::error::Cause;
 use crate::ring::Taken;
 use crate::side::Patience;
-use crate::held::Held;
+use crate::held::Kept;
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -84,13 +84,6 @@ pub struct Message {
     bytes: Kept,
 }
 
-/// Where the payload of a message is.
-#[derive(Clone, Debug)]
-enum Kept {
-    Copied(Box<[u8]>),
-    Held(Arc<Held>),
-}
-
 impl PartialEq for Message {
     fn eq(&self, other: &Self) -> bool {
         (self.type_id, self.correlation_id, &self[..]) == (other.type_id, other.correlation_id, &other[..])
@@ -100,6 +93,10 @@ impl PartialEq for Message {
 impl Eq for Message {}
 
 impl Message {
+    pub(crate) fn new(type_id: u32, correlation_id: u64, bytes: Kept) -> Self {
+        Self { type_id, correlation_id, bytes }
+    }
+
     /// The sender's type id.
     #[must_use]
     pub fn type_id(&self) -> u32 {
@@ -117,10 +114,7 @@ impl Deref for Message {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        match &self.bytes {
-            Kept::Copied(bytes) => bytes,
-            Kept::Held(held) => held,
-        }
+        &self.bytes
     }
 }
 

@@ -5,7 +5,7 @@
 //! it.
 
 use super::{ends, explore, smallest};
-use crate::layout::{Kind, LINE, Rest, RingSize, commit_word};
+use crate::layout::{Form, LINE, Rest, RingSize, commit_word};
 use crate::ring::{Label, Reader, Show, Writer};
 use loom::thread;
 
@@ -82,7 +82,7 @@ fn old_bytes_that_look_like_the_next_commit_word_are_no_frame() {
         let mut bait = two_lines(0);
         // Line 1 of the ring starts 48 bytes behind the start of the payload in line 0.
         bait[48..52].copy_from_slice(&commit_word(smallest().bytes() + LINE).to_le_bytes());
-        let rest = Rest { kind: Kind::Data, len: 1, correlation: 0 };
+        let rest = Rest::new(Form::DATA, 1, 0);
         bait[56..64].copy_from_slice(&rest.encode().to_le_bytes());
         send(&mut writer, 0, &bait, Show::Now);
         assert_eq!(receive(&mut reader), Some((0, bait)));

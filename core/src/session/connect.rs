@@ -2,11 +2,9 @@
 
 use crate::deadline::Deadline;
 use crate::error::{Cause, Error, Refusal};
-use crate::options::Options;
-use crate::session::handshake::{self, Broken};
-use crate::session::link::Link;
+use crate::options::Settings;
+use crate::session::handshake::{self, Broken, Session};
 use crate::session::name::{self, Address};
-use crate::side::Side;
 use crate::sys;
 use crate::sys::barrier;
 use crate::sys::fork::Birth;
@@ -17,8 +15,7 @@ const AGAIN: Duration = Duration::from_millis(5);
 
 /// Joins the listener at `address`. `deadline` is how long the listener may take to appear; the handshake has its own time
 /// on top of that.
-pub(crate) fn connect(address: &str, options: &Options, deadline: Deadline) -> Result<Side<Link>, Error> {
-    let settings = options.settle()?;
+pub(crate) fn connect(address: &str, settings: &Settings, deadline: Deadline) -> Result<Session, Error> {
     let address = Address::parse(address)?;
     barrier::register();
     let birth = Birth::now().map_err(|error| Error::system("prepare for forks", error))?;
@@ -28,8 +25,8 @@ pub(crate) fn connect(address: &str, options: &Options, deadline: Deadline) -> R
             None => Deadline::NEVER,
             Some(left) => Deadline::after(left + settings.handshake_timeout),
         };
-        let broken = match handshake::join(socket, &settings, birth, end) {
-            Ok(side) => return Ok(side),
+        let broken = match handshake::join(socket, settings, birth, end) {
+            Ok(session) => return Ok(session),
             Err(broken) => broken,
         };
         if deadline.has_passed() || !is_worth_another_try(&broken) {

@@ -18,12 +18,12 @@
 
 use crate::deadline::Deadline;
 use crate::error::{Cause, Error, Refusal, Violation};
-use crate::layout::{self, Geometry, RING, RING_MIN, RingSize};
+use crate::layout::{self, Geometry, RING, RingSize, SessionKind as Kind, calls_fit};
 
 use crate::options::{Fence, Settings, Trust};
 use crate::park::Parking;
 use crate::session::link::Link;
-use crate::session::wire::{BODY_MAX, Introduction, Kind, Message, Offer, PREFIX, Prefix};
+use crate::session::wire::{BODY_MAX, Introduction, Message, Offer, PREFIX, Prefix};
 use crate::shm::{OwnSegment, PeerSegment};
 use crate::side::{Outbox, Side, Terms};
 use crate::sync::Ordering::Relaxed;
@@ -193,12 +193,14 @@ impl Arrived {
 
 fn introduce(settings: &Settings) -> Introduction {
     Introduction {
-        kind: Kind::Bus,
+        kind: settings.kind,
         trust: settings.trust,
         barrier: settings.fence == Fence::Auto && settings.trust == Trust::SameUser && barrier::register(),
         cpu: sys::only_cpu(),
         clock: sys::monotonic_ns(),
         limits: settings.limits,
+        calls: settings.in_flight,
+        inline_limit: u32::try_from(settings.inline_limit).unwrap_or(u32::MAX),
     }
 }
 
@@ -240,6 +242,19 @@ fn attach_outbox(fd: Fd, told: u64, geometry: Geometry) -> Result<PeerSegment, E
 /// How long a wait in the client's handshake goes on over signals: many times what a live listener takes to answer.
 const UNDISTURBED: Duration = Duration::from_millis(100);
 
+/// Clocks that differ by less, in nanoseconds, are the same: no handshake takes longer by default.
+const ONE_CLOCK: u64 = 10_000_000_000;
+
+/// What a handshake makes.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) side: Side<Link>,
+    /// Calls each way that may be in flight.
+    pub(crate) calls: u32,
+    /// By how many nanoseconds this side's monotonic clock is ahead of the peer's.
+    pub(crate) clock_ahead: i64,
+}
+
 /// Everything that both sides have when the handshake is over.
 struct Joined<'a> {
     settings: &'a Settings,
@@ -251,10 +266,12 @@ struct Joined<'a> {
     their_geometry: Geometry,
     about_me: Introduction,
     about_them: Introduction,
+    calls: u32,
+    inline_limit: usize,
 }
 
 impl Joined<'_> {
-    fn into_side(self) -> Side<Link> {
+    fn into_session(self) -> Session {
         let (mine, theirs) = (self.mine.span(), self.theirs.span());
         let (my, their) = (self.my_geometry, self.their_geometry);
         let mine = Outbox {
@@ -275,13 +292,16 @@ impl Joined<'_> {
             strategy: self.settings.wait,
             fences: !barrier,
             one_cpu: same_cpu || sys::cpus_online() == 1,
-            inline_limit: self.settings.inline_limit,
+            inline_limit: self.inline_limit,
             limits: self.settings.limits.and(self.about_them.limits),
             message_max: self.settings.limits.message,
             window: sys::working_window(),
         };
         let link = Link::new(self.socket, self.birth, barrier, self.settings.limits);
-        Side::new(mine, theirs, link, terms)
+        // Processes of one host have one clock; only another time namespace makes it differ by more than a handshake takes.
+        let ahead = self.about_me.clock.wrapping_sub(self.about_them.clock).cast_signed();
+        let clock_ahead = if ahead.unsigned_abs() < ONE_CLOCK { 0 } else { ahead };
+        Session { side: Side::new(mine, theirs, link, terms), calls: self.calls, clock_ahead }
     }
 }
 
@@ -351,6 +371,9 @@ impl Pending {
                 let Message::Hello(about_them) = arrived.bare()? else { return Err(Violation::Handshake.into()) };
                 let peer = socket::peer_credentials(self.socket.as_fd())
                     .map_err(|error| Error::system("ask who the client is", error))?;
+                if about_them.kind != settings.kind {
+                    return Err(Broken::Refused(Refusal::Kind, String::new()));
+                }
                 if settings.trust == Trust::SameUser && !is_same_user(peer) {
                     return Err(Broken::Refused(Refusal::User, String::new()));
                 }
@@ -359,7 +382,7 @@ impl Pending {
             }
             Stage::Accept { mine, about_me, about_them } => {
                 let Message::Accept(told) = arrived.message else { return Err(Violation::Handshake.into()) };
-                let theirs = attach_outbox(arrived.one_fd()?, told, sending(settings))?;
+                let theirs = attach_outbox(arrived.one_fd()?, told, geometries(settings).0)?;
                 Ok(Some((about_me, about_them, mine, theirs)))
             }
         }
@@ -367,12 +390,13 @@ impl Pending {
 
     /// Makes our outbox and offers it.
     fn offer(&self, about_them: Introduction, settings: &Settings) -> Result<Stage, Broken> {
-        let about_me = introduce(settings);
-        let mine = make_outbox(receiving(), share_barrier(&about_me, &about_them), self.deadline)?;
+        let (client, server) = geometries(settings);
+        let about_me = agree(introduce(settings), about_them, (client.ring, server.ring));
+        let mine = make_outbox(server, share_barrier(&about_me, &about_them), self.deadline)?;
         let offer = Message::Offer(Offer {
             about: about_me,
-            client: sending(settings),
-            server: receiving(),
+            client,
+            server,
             segment: mine.len() as u64,
         });
         let fd = mine.fd().expect("a fresh segment has its descriptor");
@@ -396,13 +420,15 @@ impl Pending {
             birth,
             socket: self.socket,
             mine,
-            my_geometry: receiving(),
+            my_geometry: geometries(settings).1,
             theirs,
-            their_geometry: sending(settings),
+            their_geometry: geometries(settings).0,
+            calls: about_me.calls,
+            inline_limit: inline_limit(settings, about_me),
             about_me,
             about_them,
         };
-        Ok(Step::Done(Box::new(joined.into_side())))
+        Ok(Step::Done(Box::new(joined.into_session())))
     }
 
     /// Tells the client why there will be no session.
@@ -416,21 +442,43 @@ type BothOutboxes = (Introduction, Introduction, OwnSegment, PeerSegment);
 /// How far a handshake has come.
 pub(crate) enum Step {
     Waiting(Box<Pending>),
-    Done(Box<Side<Link>>),
+    Done(Box<Session>),
 }
 
-/// How many blocks the sender of a bus may have out.
+/// How many blocks a side may have out at the other: enough for a reader that holds a thousand.
 const RETURNS: u32 = 4096;
 
-/// The outbox of the end that only receives: it sends nothing, so the smallest ring there is, and it gives blocks back.
-fn receiving() -> Geometry {
-    let ring = RingSize::new(RING_MIN).expect("the smallest ring is a ring");
-    Geometry::new(ring, RETURNS).expect("a power of two")
+/// The outboxes of the connecting and of the listening end. A side that is sent no blocks gives none back.
+fn geometries(settings: &Settings) -> (Geometry, Geometry) {
+    let client_returns = if settings.kind == Kind::Rpc { RETURNS } else { 0 };
+    let geometry = |ring, returns| Geometry::new(ring, returns).expect("a power of two, or none");
+    (geometry(settings.client_ring, client_returns), geometry(settings.server_ring, RETURNS))
 }
 
-/// The outbox of the end that only sends.
-fn sending(settings: &Settings) -> Geometry {
-    Geometry::new(settings.ring, 0).expect("no return ring is always possible")
+/// What the listener offers to a client that wants `them`: no more calls and no longer frames than both want, and than the
+/// rings can bear.
+fn agree(us: Introduction, them: Introduction, rings: (RingSize, RingSize)) -> Introduction {
+    if us.kind == Kind::Bus {
+        return us;
+    }
+    let ring = if rings.0.bytes() < rings.1.bytes() { rings.0 } else { rings.1 };
+    let (mut calls, mut inline) = (us.calls.min(them.calls).max(1), us.inline_limit.min(them.inline_limit));
+    while !calls_fit(ring, calls, inline as usize) {
+        match (calls, inline) {
+            (_, 257..) => inline /= 2,
+            (17.., _) => calls /= 2,
+            (_, 49..) => inline = (inline / 2).max(48),
+            (2.., _) => calls /= 2,
+            // One call in one line fits into the smallest ring there is for calls.
+            _ => break,
+        }
+    }
+    Introduction { calls, inline_limit: inline, ..us }
+}
+
+/// The longest payload that this end puts into its ring.
+fn inline_limit(settings: &Settings, agreed: Introduction) -> usize {
+    if settings.kind == Kind::Bus { settings.inline_limit } else { agreed.inline_limit as usize }
 }
 
 /// Tells a client why there will be no session; a client that is gone need not be told.
@@ -460,7 +508,7 @@ fn send(
 }
 
 /// The client's side of the handshake, on a connected socket.
-pub(crate) fn join(socket: Fd, settings: &Settings, birth: Birth, deadline: Deadline) -> Result<Side<Link>, Broken> {
+pub(crate) fn join(socket: Fd, settings: &Settings, birth: Birth, deadline: Deadline) -> Result<Session, Broken> {
     socket::enable_passcred(socket.as_fd()).map_err(|error| Error::system("ask for credentials", error))?;
     let about_me = introduce(settings);
     say(&socket, &Message::Hello(about_me), &[])?;
@@ -491,8 +539,10 @@ pub(crate) fn join(socket: Fd, settings: &Settings, birth: Birth, deadline: Dead
         their_geometry: offer.server,
         about_me,
         about_them: offer.about,
+        calls: offer.about.calls,
+        inline_limit: inline_limit(settings, offer.about),
     };
-    Ok(joined.into_side())
+    Ok(joined.into_session())
 }
 
 /// Sends as the client does: a listener that has hung up may have said why, so that is for the next `hear` to find.

@@ -8,10 +8,9 @@
 use crate::deadline::Deadline;
 use crate::error::{Cause, Error, Refusal};
 use crate::options::{Options, Settings};
-use crate::session::handshake::{self, Broken, Pending, Step};
-use crate::session::link::Link;
+use crate::layout::SessionKind as Kind;
+use crate::session::handshake::{self, Broken, Pending, Session, Step};
 use crate::session::name::{Address, Taken};
-use crate::side::Side;
 use crate::sys::epoll::Epoll;
 use crate::sys::fork::{Birth, Fd};
 use crate::sys::{self, barrier, socket};
@@ -37,12 +36,14 @@ const NO_DESCRIPTORS: Duration = Duration::from_millis(1);
 pub(crate) struct Acceptor {
     address: Address,
     taken: Taken,
+    options: Options,
+    /// The options as they are for the kind of session that was last accepted.
     settings: Settings,
     birth: Birth,
     epoll: Epoll,
     pending: BTreeMap<u64, Box<Pending>>,
     next: u64,
-    ready: VecDeque<Box<Side<Link>>>,
+    ready: VecDeque<(Kind, Box<Session>)>,
     /// Given up for a moment when there is no descriptor left, to accept a client and refuse it.
     spare: Option<Fd>,
     /// The listening socket is out of the epoll set, because there is no room for another handshake.
@@ -52,7 +53,7 @@ pub(crate) struct Acceptor {
 
 impl Acceptor {
     pub(crate) fn bind(address: &str, options: &Options) -> Result<Self, Error> {
-        let settings = options.settle()?;
+        let settings = options.settle(Kind::Bus)?;
         let address = Address::parse(address)?;
         barrier::register();
         let birth = Birth::now().map_err(|error| Error::system("prepare for forks", error))?;
@@ -63,6 +64,7 @@ impl Acceptor {
         let spare = Some(spare().map_err(|error| Error::system(tried(), error))?);
         Ok(Self {
             taken,
+            options: options.clone(),
             settings,
             birth,
             epoll,
@@ -94,17 +96,22 @@ impl Acceptor {
     }
 
     /// The next session. `None` as deadline: only if one is ready now, else [`Cause::Empty`].
-    pub(crate) fn accept(&mut self, deadline: Option<Deadline>) -> Result<Box<Side<Link>>, Error> {
+    pub(crate) fn accept(&mut self, kind: Kind, deadline: Option<Deadline>) -> Result<Box<Session>, Error> {
         let tried = |acceptor: &Self| format!("accept at {}", acceptor.address);
         if !self.birth.is_ours() {
             return Err(Error::new(Cause::Forked, tried(self)));
+        }
+        if self.settings.kind != kind {
+            self.settings = self.options.settle(kind)?;
         }
         let mut time = Some(Duration::ZERO);
         loop {
             self.give_up_late_ones();
             self.work(time)?;
-            if let Some(side) = self.ready.pop_front() {
-                return Ok(side);
+            if let Some(at) = self.ready.iter().position(|(made, _)| *made == kind)
+                && let Some((_, session)) = self.ready.remove(at)
+            {
+                return Ok(session);
             }
             let Some(deadline) = deadline else { return Err(Error::new(Cause::Empty, tried(self))) };
             if deadline.has_passed() {
@@ -186,7 +193,7 @@ impl Acceptor {
                 self.refused += 1;
                 pending.refuse(Refusal::OutOfMemory, "");
             }
-            Ok(Step::Done(side)) => self.ready.push_back(side),
+            Ok(Step::Done(session)) => self.ready.push_back((self.settings.kind, session)),
             Err(broken) => self.note(&broken),
         }
         self.set_listening(true);
@@ -263,9 +270,9 @@ impl Drop for Acceptor {
         for pending in self.pending.values() {
             pending.refuse(Refusal::Closing, "");
         }
-        for side in &self.ready {
-            side.say_goodbye();
-            side.channel().hang_up();
+        for (_, session) in &self.ready {
+            session.side.say_goodbye();
+            session.side.channel().hang_up();
         }
     }
 }

@@ -3,7 +3,7 @@
 //! ```text
 //!  offset  every message starts with           then, as 64-bit words
 //!  ------  -----------------------------       ---------------------------------------------------------
-//!       0  magic "SLIP"           u32          hello    kind trust flags cpu clock limits(4)
+//!       0  magic "SLIP"           u32          hello    kind trust flags cpu clock limits(4) calls+inline_limit
 //!       4  layout version         u32          offer    the same, then client_ring client_returns server_ring
 //!                                                       server_returns segment                                       + 1 fd
 //!       8  kind of message        u32          accept   segment                                                      + 1 fd
@@ -15,7 +15,7 @@
 
 use crate::error::{Refusal, Violation};
 use crate::blocks::Limits;
-use crate::layout::{self, Geometry, RingSize};
+use crate::layout::{self, Geometry, RingSize, SessionKind as Kind};
 use crate::options::Trust;
 
 const MAGIC: u32 = u32::from_le_bytes(*b"SLIP");
@@ -34,13 +34,6 @@ pub(crate) enum Tag {
     Refusal = 5,
 }
 
-/// The kind of session that is asked for or offered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u64)]
-pub(crate) enum Kind {
-    Bus = 1,
-}
-
 /// What a side tells of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Introduction {
@@ -54,6 +47,10 @@ pub(crate) struct Introduction {
     pub(crate) clock: u64,
     /// What the side accepts outside the ring.
     pub(crate) limits: Limits,
+    /// How many calls each way it wants to have in flight, and the longest payload that it wants in the ring; in an offer, what
+    /// was agreed.
+    pub(crate) calls: u32,
+    pub(crate) inline_limit: u32,
 }
 
 /// The listener's answer: what it is, and what is to be built.
@@ -174,7 +171,8 @@ impl Introduction {
         put(self.cpu.map_or(NO_CPU, u64::from));
         put(self.clock);
         let Limits { message, memory, region, regions } = self.limits;
-        [message, memory, region, u64::from(regions)].into_iter().for_each(put);
+        let in_flight = u64::from(self.calls) | u64::from(self.inline_limit) << 32;
+        [message, memory, region, u64::from(regions), in_flight].into_iter().for_each(put);
     }
 }
 
@@ -191,6 +189,7 @@ impl Words<'_> {
     fn introduction(&mut self) -> Result<Introduction, Violation> {
         let kind = match self.next()? {
             1 => Kind::Bus,
+            2 => Kind::Rpc,
             _ => return Err(Violation::Handshake),
         };
         let trust = match self.next()? {
@@ -208,7 +207,9 @@ impl Words<'_> {
             region: self.next()?,
             regions: u32::try_from(self.next()?).map_err(|_| Violation::Handshake)?,
         };
-        Ok(Introduction { kind, trust, barrier, cpu, clock, limits })
+        let in_flight = self.next()?;
+        let (calls, inline_limit) = (in_flight as u32, (in_flight >> 32) as u32);
+        Ok(Introduction { kind, trust, barrier, cpu, clock, limits, calls, inline_limit })
     }
 
     fn geometry(&mut self) -> Result<Geometry, Violation> {
@@ -270,6 +271,8 @@ mod tests {
             cpu: Some(3),
             clock: u64::MAX,
             limits,
+            calls: 64,
+            inline_limit: 1 << 20,
         };
         let outbox = geometry(1 << 20);
         let mut samples = vec![
@@ -307,8 +310,8 @@ mod tests {
     fn a_ring_size_that_is_none_is_refused_before_anything_is_built() {
         let Some(Message::Offer(offer)) = samples().into_iter().nth(2) else { panic!("the third is an offer") };
         let offer = Message::Offer(Offer { client: geometry(256), ..offer }).encode();
-        // The client's ring follows the nine words of the introduction, its return ring that.
-        for (word, wrong) in [(9, 300_u64), (9, 0), (10, 3), (10, u64::MAX), (10, 1 << 17)] {
+        // The client's ring follows the ten words of the introduction, its return ring that.
+        for (word, wrong) in [(10, 300_u64), (10, 0), (11, 3), (11, u64::MAX), (11, 1 << 17)] {
             let mut bytes = offer.clone();
             bytes[PREFIX + word * 8..][..8].copy_from_slice(&wrong.to_le_bytes());
             assert_eq!(decode(&bytes), Err(Violation::Geometry), "word {word} as {wrong}");

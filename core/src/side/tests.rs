@@ -7,8 +7,8 @@ mod forged;
 mod threads;
 
 use super::*;
-use crate::layout::{Kind, PARKED, READ, RING, RingSize, STARVING};
-use crate::ring::Show;
+use crate::layout::{PARKED, READ, RING, RingSize, STARVING};
+use crate::ring::{Label, Show};
 use crate::sync::Ordering::Relaxed;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard};
@@ -261,9 +261,9 @@ fn send(side: &mut Side<Cord>, type_id: u32, payload: &[u8]) {
 /// Takes one frame that is there.
 fn receive(side: &mut Side<Cord>) -> (u32, Vec<u8>) {
     let frame = side.take(Patience::None).expect("a frame is there");
-    let payload = match frame.kind {
-        Kind::Block => side.resolve(frame).expect("an honest peer names a block").to_vec(),
-        _ => side.reader.payload(frame).to_vec(),
+    let payload = match frame.form.is_in_block() {
+        true => side.resolve(frame).expect("an honest peer names a block").to_vec(),
+        false => side.reader.payload(frame).to_vec(),
     };
     (frame.type_id, payload)
 }
@@ -496,7 +496,7 @@ fn what_a_forked_child_inherited_is_not_its_own_and_is_left_alone() {
     assert_eq!(word(&pair.receiver, READ), 0);
     assert_eq!(pair.receives.take(Patience::None), Err(Cause::Forked));
     assert_eq!(pair.receives.take(soon()), Err(Cause::Forked));
-    assert_eq!(pair.sends.commit(slot, 3, 8, Show::Now), Err(Cause::Forked));
+    assert_eq!(pair.sends.commit(slot, Label::data(3), 8, Show::Now), Err(Cause::Forked));
     assert_eq!(pair.sends.publish(3, b"", Show::Now, soon()), Err(Cause::Forked));
     assert_eq!(pair.sends.publish_batch([(3, b"")], soon()), Err(Cause::Forked));
     assert_eq!(pair.sends.flush(), Err(Cause::Forked));

@@ -1,0 +1,87 @@
+//! Payloads of requests and replies, as they wait to be looked at: copied into a buffer that is used again and again, or in the
+//! block in which they came.
+
+use crate::error::Cause;
+use crate::held::{Held, Kept};
+use crate::layout::{DEADLINE, Descriptor};
+use crate::ring::Taken;
+use crate::session::link::Link;
+use crate::side::Side;
+use std::ops::Deref;
+use std::sync::Arc;
+
+#[derive(Debug, Default)]
+pub(super) struct Body {
+    bytes: Vec<u8>,
+    held: Option<Held>,
+}
+
+impl Body {
+    /// Fills this from a frame that was just taken. `copies`: the peer is not trusted to leave a block alone.
+    #[inline]
+    pub(super) fn fetch(&mut self, side: &mut Side<Link>, frame: Taken, copies: bool) -> Result<(), Cause> {
+        if frame.form.is_in_block() {
+            return self.fetch_block(side, frame, copies);
+        }
+        let head = if frame.form.is_timed() { DEADLINE } else { 0 };
+        self.bytes.resize(frame.len - head, 0);
+        side.reader.copy_part(frame, head, &mut self.bytes);
+        Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn fetch_block(&mut self, side: &mut Side<Link>, frame: Taken, copies: bool) -> Result<(), Cause> {
+        let held = side.resolve(frame)?;
+        if copies {
+            self.bytes.try_reserve(held.len()).map_err(|_| Cause::OutOfMemory)?;
+            self.bytes.resize(held.len(), 0);
+            held.copy(&mut self.bytes);
+        } else {
+            self.held = Some(held);
+        }
+        Ok(())
+    }
+
+    /// Gives the block back, and keeps the buffer unless it was made for something unusually large.
+    #[inline]
+    pub(super) fn clear(&mut self) {
+        if self.held.is_some() {
+            self.held = None;
+        }
+        if self.bytes.capacity() > KEPT {
+            self.bytes = Vec::new();
+        }
+        self.bytes.clear();
+    }
+
+    /// Takes the payload out, to be kept for as long as one likes.
+    pub(super) fn keep(&mut self) -> Kept {
+        match self.held.take() {
+            Some(held) => Kept::Held(Arc::new(held)),
+            None => Kept::Copied(Box::from(&self.bytes[..])),
+        }
+    }
+}
+
+/// A larger buffer is not kept for the next payload.
+const KEPT: usize = 1 << 20;
+
+impl Deref for Body {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match &self.held {
+            Some(held) => held,
+            None => &self.bytes,
+        }
+    }
+}
+
+/// The fewest bytes that a frame of this form can have.
+pub(super) fn least_len(frame: Taken) -> usize {
+    let head = if frame.form.is_timed() { DEADLINE } else { 0 };
+    head + if frame.form.is_in_block() { Descriptor::BYTES } else { 0 }
+}
+
