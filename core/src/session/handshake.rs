@@ -13,8 +13,8 @@
 //! ```
 //!
 //! Both sides acknowledge, so neither starts to talk to somebody who is not there. The listener's steps never block
-//! ([`Pending`]); the client's are bounded by a deadline ([`join`]). After this all geometry is private: nothing that the
-//! peer can change is ever asked for a size again.
+//! ([`Pending`]); the client's are bounded by a deadline ([`join`], [`TimeLimit`]). After this all geometry is private:
+//! nothing that the peer can change is ever asked for a size again.
 
 use crate::deadline::Deadline;
 use crate::error::{Cause, Error, Refusal, Violation};
@@ -239,6 +239,31 @@ fn attach_outbox(fd: Fd, told: u64, ring: RingSize) -> Result<PeerSegment, Error
 /// How long a wait in the client's handshake goes on over signals: many times what a live listener takes to answer.
 const UNDISTURBED: Duration = Duration::from_millis(100);
 
+/// When the client gives up on the listener's side of the handshake.
+///
+/// A listener that has not come to us yet cannot be told from one that stays silent: the kernel connects a client as soon as
+/// there is room in the backlog. So a user who waits for ever waits for the first byte of an answer for ever; from then on
+/// the listener is known to be at it, and has the time that a handshake may take.
+#[derive(Debug)]
+pub(crate) struct TimeLimit {
+    deadline: Deadline,
+    /// How long the handshake may take from its first byte on, where `deadline` is never.
+    once_begun: Duration,
+}
+
+impl TimeLimit {
+    pub(crate) fn new(deadline: Deadline, once_begun: Duration) -> Self {
+        Self { deadline, once_begun }
+    }
+
+    /// The listener has begun to answer.
+    fn begin(&mut self) {
+        if self.deadline == Deadline::NEVER {
+            self.deadline = Deadline::after(self.once_begun);
+        }
+    }
+}
+
 /// Everything that both sides have when the handshake is over.
 struct Joined<'a> {
     settings: &'a Settings,
@@ -438,12 +463,12 @@ fn send(
 }
 
 /// The client's side of the handshake, on a connected socket.
-pub(crate) fn join(socket: Fd, settings: &Settings, birth: Birth, deadline: Deadline) -> Result<Side<Link>, Broken> {
+pub(crate) fn join(socket: Fd, settings: &Settings, birth: Birth, mut limit: TimeLimit) -> Result<Side<Link>, Broken> {
     socket::enable_passcred(socket.as_fd()).map_err(|error| Error::system("ask for credentials", error))?;
     let about_me = introduce(settings);
     say(&socket, &Message::Hello(about_me), &[])?;
     let mut incoming = Incoming::new(true);
-    let arrived = hear(&mut incoming, &socket, deadline)?;
+    let arrived = hear(&mut incoming, &socket, &mut limit)?;
     let Message::Offer(offer) = arrived.message else { return Err(Violation::Handshake.into()) };
     // The socket's own credentials are those of whoever called listen; the message's are the sender's.
     let sender = arrived.sender.ok_or(Violation::Handshake)?;
@@ -452,10 +477,10 @@ pub(crate) fn join(socket: Fd, settings: &Settings, birth: Birth, deadline: Dead
         return Err(Broken::Refused(Refusal::User, text));
     }
     let theirs = attach_outbox(arrived.one_fd()?, offer.segment, offer.server_ring)?;
-    let mut mine = make_outbox(offer.client_ring, share_barrier(&about_me, &offer.about), deadline)?;
+    let mut mine = make_outbox(offer.client_ring, share_barrier(&about_me, &offer.about), limit.deadline)?;
     let fd = mine.fd().expect("a fresh segment has its descriptor");
     say(&socket, &Message::Accept(mine.len() as u64), &[fd])?;
-    let Message::Settled = hear(&mut incoming, &socket, deadline)?.bare()? else {
+    let Message::Settled = hear(&mut incoming, &socket, &mut limit)?.bare()? else {
         return Err(Violation::Handshake.into());
     };
     mine.forget_fd();
@@ -485,16 +510,20 @@ fn say(socket: &Fd, message: &Message, fds: &[std::os::fd::BorrowedFd<'_>]) -> R
 ///
 /// Signals are for the user, but not in the first moments: a handshake that begins anew at each would never end in a storm
 /// of them.
-fn hear(incoming: &mut Incoming, socket: &Fd, deadline: Deadline) -> Result<Arrived, Broken> {
+fn hear(incoming: &mut Incoming, socket: &Fd, limit: &mut TimeLimit) -> Result<Arrived, Broken> {
     let begin = Instant::now();
     loop {
-        if let Some(arrived) = incoming.receive(socket)? {
+        let arrived = incoming.receive(socket)?;
+        if arrived.is_some() || incoming.have > 0 {
+            limit.begin();
+        }
+        if let Some(arrived) = arrived {
             return match arrived.message {
                 Message::Refusal { why, text } => Err(Broken::Refused(why, text)),
                 _ => Ok(arrived),
             };
         }
-        let left = deadline.remaining();
+        let left = limit.deadline.remaining();
         if left.is_some_and(|left| left.is_zero()) {
             return Err(Error::new(Cause::Timeout, "wait for the listener's side of the handshake").into());
         }
