@@ -105,6 +105,9 @@ pub enum Violation {
     /// A read position that went back, overtook what was written, or is no multiple of a line.
     #[error("an impossible read position")]
     ReadPosition,
+    /// A return tail that went back, or that counts more returns than there can be.
+    #[error("an impossible return tail")]
+    Returns,
     /// A parked word with an impossible epoch.
     #[error("an impossible parked word")]
     Parked,
@@ -135,6 +138,9 @@ pub enum Violation {
     /// Geometry outside what this layout version allows.
     #[error("geometry out of range")]
     Geometry,
+    /// A return of a block that is not out, or of a region that is not to be given up.
+    #[error("a returned block that is not out")]
+    Return,
 }
 
 /// Why a listener turned a connection down.

@@ -101,7 +101,11 @@ mod sync;
 mod sys;
 
 // Floor 1: protocols over spans, which know no file and no process.
+#[cfg_attr(not(any(test, loom)), expect(dead_code, reason = "no payload lies in an arena yet"))]
+mod arena;
 mod park;
+#[cfg_attr(not(any(test, loom)), expect(dead_code, reason = "nothing has blocks to give back"))]
+mod returns;
 mod ring;
 
 // Floor 2: how a side idles, publishes and receives.

@@ -5,9 +5,10 @@
 //! segment, a piece of the heap (tests, Miri, ThreadSanitizer) or loom's (models).
 //!
 //! No access can leave its span, in release builds too, so nothing above has to be trusted with arithmetic. A span checks
-//! each access against its private length. The two shapes that the hot path uses need not even compare: a **ring**
-//! ([`WriteRing`], [`ReadRing`]) has a power-of-two length and masks every position, and a **header** ([`WriteHeader`],
-//! [`ReadHeader`]) has a length that the compiler knows, and offsets that are constants.
+//! each access against its private length. The shapes that the hot path uses need not even compare: a **ring**
+//! ([`WriteRing`], [`ReadRing`]) has a power-of-two length and masks every position, a **table** ([`WriteTable`],
+//! [`ReadTable`]) does the same with words, and a **header** ([`WriteHeader`], [`ReadHeader`]) has a length that the compiler
+//! knows, and offsets that are constants.
 //!
 //! Words are atomics; payload bytes are copied in and out, or handed out as slices by the `unsafe` functions, whose callers
 //! promise that nobody else touches them meanwhile.
@@ -25,4 +26,4 @@ mod raw;
 pub(crate) use model::{ReadSpan, WriteSpan};
 #[cfg(not(loom))]
 pub(crate) use raw::{ReadSpan, WriteSpan};
-pub(crate) use shape::{ReadHeader, ReadRing, WriteHeader, WriteRing};
+pub(crate) use shape::{ReadHeader, ReadRing, ReadTable, WriteHeader, WriteRing, WriteTable};

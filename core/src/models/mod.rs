@@ -1,5 +1,5 @@
-//! Models: the ring, parking and the side that ship, run by loom through every order of their steps that the memory model
-//! allows (C11 without load buffering), each checked against the outcomes that its comment permits.
+//! Models: the ring, the returns, parking and the side that ship, run by loom through every order of their steps that the
+//! memory model allows (C11 without load buffering), each checked against the outcomes that its comment permits.
 //!
 //! Here is what they share: outboxes of loom's memory, two sides of a session joined by a [`Wire`], and [`explore`]. A long
 //! sleep on a wire is a wait on loom's condition variable, so a wake-up that is lost for good is a deadlock, which loom reports;
@@ -12,6 +12,7 @@
 //! What the models cost and what they catch when the protocol is broken on purpose: `README.md` beside this file.
 
 mod close;
+mod returns;
 mod ring;
 mod sleep;
 mod watch;

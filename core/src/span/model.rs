@@ -9,15 +9,20 @@
 //! - the other 60 bytes of a line are one of loom's cells. Whoever touches them without having been ordered after the other
 //!   side's last access fails the model. That holds for the rest of a frame's header too: the product reads it through
 //!   atomics only because a faulty peer might be writing it.
+//!
+//! A table of words is memory of its own here: each word is an atomic, and there is nothing else.
 
-use crate::layout::{CLOSE, LINE, PARKED, READ, RING, STARVING};
+use crate::layout::{CLOSE, LINE, PARKED, READ, RETURNS, RING, STARVING};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use loom::cell::UnsafeCell;
 use std::fmt;
 use std::sync::Arc;
 
 /// The header words that a protocol uses.
-const WORDS: [usize; 4] = [PARKED, STARVING, CLOSE, READ];
+const WORDS: [usize; 5] = [PARKED, STARVING, CLOSE, READ, RETURNS];
+
+/// Bytes of such a word.
+const WORD: usize = size_of::<u64>();
 
 const LINE_LEN: usize = LINE as usize;
 /// Bytes of a line's first word.
@@ -72,30 +77,40 @@ impl Line {
     }
 }
 
-/// The memory of one outbox.
-struct Outbox {
-    words: [AtomicU64; WORDS.len()],
+/// The memory of one outbox, or of one table.
+struct Memory {
+    /// The words that are atomics, each with where it stands.
+    words: Vec<(usize, AtomicU64)>,
+    /// What stands from [`RING`] on, in an outbox.
     lines: Vec<Line>,
 }
 
-/// A piece of an outbox.
+impl Memory {
+    /// All of it, as the side that owns it sees it.
+    fn new(len: usize, words: impl Iterator<Item = usize>, lines: Vec<Line>) -> WriteSpan {
+        let words = words.map(|at| (at, AtomicU64::new(0))).collect();
+        WriteSpan(Piece { memory: Arc::new(Self { words, lines }), start: 0, len })
+    }
+}
+
+/// A piece of such memory.
 #[derive(Clone)]
 struct Piece {
-    outbox: Arc<Outbox>,
+    memory: Arc<Memory>,
     start: usize,
     len: usize,
 }
 
 impl Piece {
-    /// Where `len` bytes at `at` stand in the outbox.
+    /// Where `len` bytes at `at` stand in the memory.
     fn at(&self, at: usize, len: usize) -> usize {
         assert!(at <= self.len && len <= self.len - at, "{len} bytes at {at} are outside a span of {}", self.len);
         self.start + at
     }
 
     fn word(&self, at: usize) -> Option<&AtomicU64> {
-        let at = self.at(at, 8);
-        WORDS.iter().position(|&word| word == at).map(|index| &self.outbox.words[index])
+        let at = self.at(at, WORD);
+        self.memory.words.iter().find(|(word, _)| *word == at).map(|(_, word)| word)
     }
 
     /// The lines that `len` bytes at `at` touch, each with where it is touched first and how many bytes of it are.
@@ -104,7 +119,7 @@ impl Piece {
         let (mut at, end) = (start, start + len);
         std::iter::from_fn(move || {
             let here = (LINE_LEN - at % LINE_LEN).min(end - at);
-            let item = (here > 0).then(|| (&self.outbox.lines[at / LINE_LEN], at % LINE_LEN, here));
+            let item = (here > 0).then(|| (&self.memory.lines[at / LINE_LEN], at % LINE_LEN, here));
             at += here;
             item
         })
@@ -119,7 +134,7 @@ impl Piece {
     }
 
     fn sub(&self, at: usize, len: usize) -> Self {
-        Self { outbox: Arc::clone(&self.outbox), start: self.at(at, len), len }
+        Self { memory: Arc::clone(&self.memory), start: self.at(at, len), len }
     }
 }
 
@@ -136,8 +151,12 @@ impl WriteSpan {
     pub(crate) fn heap(len: usize) -> Self {
         let line = || Line { first: AtomicU32::new(0), rest: UnsafeCell::new([0; LINE_LEN - FIRST]) };
         let lines = (RING..len).step_by(LINE_LEN).map(|_| line()).collect();
-        let outbox = Outbox { words: [0; WORDS.len()].map(AtomicU64::new), lines };
-        Self(Piece { outbox: Arc::new(outbox), start: 0, len })
+        Memory::new(len, WORDS.into_iter(), lines)
+    }
+
+    /// A zeroed table of so many words.
+    pub(crate) fn table(words: usize) -> Self {
+        Memory::new(words * WORD, (0..words).map(|index| index * WORD), Vec::new())
     }
 
     /// The same memory as the other side sees it.

@@ -1,8 +1,12 @@
-//! Spans whose shape makes every access land inside: rings, addressed by position, and headers, addressed by constants.
+//! Spans whose shape makes every access land inside: rings and tables, addressed by position, and headers, addressed by
+//! constants.
 
 use super::{ReadSpan, WriteSpan};
 use crate::layout::{LINE, RING, RingSize};
 use crate::sync::Ordering;
+
+/// Bytes of a table's word.
+const WORD: u64 = size_of::<u64>() as u64;
 
 /// A ring that this side writes. Positions count bytes and never end; the ring's length masks them.
 #[derive(Debug)]
@@ -25,6 +29,21 @@ pub(crate) struct WriteHeader(WriteSpan);
 /// The header that the other side writes.
 #[derive(Clone, Debug)]
 pub(crate) struct ReadHeader(ReadSpan);
+
+/// A table of 64-bit words that this side writes, a power of two of them. Positions count words and never end; the number of
+/// words masks them.
+#[derive(Debug)]
+pub(crate) struct WriteTable {
+    span: WriteSpan,
+    mask: u64,
+}
+
+/// A table of words that the other side writes.
+#[derive(Debug)]
+pub(crate) struct ReadTable {
+    span: ReadSpan,
+    mask: u64,
+}
 
 impl WriteRing {
     /// # Panics
@@ -177,5 +196,57 @@ impl ReadHeader {
     pub(crate) fn load_u64(&self, at: usize, order: Ordering) -> u64 {
         // SAFETY: `at` is in the header, and the span is at least as long (checked in `new`).
         unsafe { self.0.load_u64_unchecked(in_header(at), order) }
+    }
+}
+
+/// What masks the positions of a table of `words` words.
+///
+/// # Panics
+/// If that is no power of two, or not what `span` bytes hold.
+fn table_mask(span: usize, words: u32) -> u64 {
+    assert!(words.is_power_of_two(), "a table is masked");
+    assert_eq!(span as u64, u64::from(words) * WORD, "a table is as long as its words");
+    u64::from(words) - 1
+}
+
+/// Where in its table the word at `position` stands.
+#[inline]
+fn in_table(position: u64, mask: u64) -> usize {
+    ((position & mask) * WORD) as usize
+}
+
+impl WriteTable {
+    /// # Panics
+    /// If `words` is no power of two, or the span is not exactly as long.
+    pub(crate) fn new(span: WriteSpan, words: u32) -> Self {
+        let mask = table_mask(span.len(), words);
+        Self { span, mask }
+    }
+
+    #[inline]
+    pub(crate) fn store(&self, position: u64, value: u64, order: Ordering) {
+        // SAFETY: a masked position is that of one of the table's words, which the span holds in full (checked in `new`).
+        unsafe { self.span.store_u64_unchecked(in_table(position, self.mask), value, order) }
+    }
+}
+
+impl ReadTable {
+    /// # Panics
+    /// If `words` is no power of two, or the span is not exactly as long.
+    pub(crate) fn new(span: ReadSpan, words: u32) -> Self {
+        let mask = table_mask(span.len(), words);
+        Self { span, mask }
+    }
+
+    /// How many words it has.
+    #[inline]
+    pub(crate) fn words(&self) -> u64 {
+        self.mask + 1
+    }
+
+    #[inline]
+    pub(crate) fn load(&self, position: u64, order: Ordering) -> u64 {
+        // SAFETY: a masked position is that of one of the table's words, which the span holds in full (checked in `new`).
+        unsafe { self.span.load_u64_unchecked(in_table(position, self.mask), order) }
     }
 }

@@ -4,6 +4,9 @@
 //! description cannot make us wait. Every descriptor that arrives is registered ([`Fd`]) in the same breath as the call
 //! that received it, so a fork cannot copy it unseen and no path of a caller can lose it.
 //!
+//! A `recv` without room for descriptors destroys those that come with the bytes. Where some may be among what waits, it is
+//! first looked at ([`peek`]), and then exactly what was understood is taken ([`consume`]).
+//!
 //! Control messages are read by hand: a peer in another pid namespace has the pid 0, which the wrapper's types exclude.
 
 use std::ffi::OsStr;
@@ -14,8 +17,8 @@ use std::os::unix::ffi::OsStrExt;
 
 use rustix::cmsg_space;
 use rustix::net::{
-    AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix, SocketFlags,
-    SocketType,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, Shutdown, SocketAddrUnix,
+    SocketFlags, SocketType,
 };
 
 use crate::sys::fork::{self, Fd};
@@ -29,6 +32,9 @@ pub(crate) const LONGEST_FILE_NAME: usize = 108 - "/proc/self/fd/".len() - 11;
 
 /// Connections that wait to be accepted before connecting says `EAGAIN`. The kernel lowers it to its own limit.
 const BACKLOG: i32 = 1024;
+
+/// How many bytes one call consumes at most. Records are a few dozen bytes long.
+const SCRATCH: usize = 256;
 
 const NON_BLOCKING: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 
@@ -144,9 +150,48 @@ pub(crate) fn send(
     Ok(rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, flags)?)
 }
 
-/// Takes what waits, by one `recvmsg` that does not wait: [`io::ErrorKind::WouldBlock`] when nothing does. The fork lock is
-/// held from the call until every descriptor is registered.
+/// Takes what waits, by one `recvmsg` that does not wait: [`io::ErrorKind::WouldBlock`] when nothing does.
 pub(crate) fn receive(socket: BorrowedFd<'_>, buf: &mut [u8], want_credentials: bool) -> io::Result<Received> {
+    receive_by(socket, buf, want_credentials, 0)
+}
+
+/// Shows what waits and leaves it there; [`io::ErrorKind::WouldBlock`] when nothing does. The descriptors are copies, each
+/// time new ones, and belong to the last of the bytes: the kernel shows nothing behind a message that carries some. A peek
+/// that is starved has destroyed nothing, and can be repeated once a descriptor is free.
+#[cfg_attr(not(test), expect(dead_code, reason = "bells carry no descriptors"))]
+pub(crate) fn peek(socket: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<Received> {
+    receive_by(socket, buf, false, libc::MSG_PEEK)
+}
+
+/// Takes exactly `bytes` bytes that [`peek`] has shown, up to the end of a message. There is no room for control messages,
+/// so the kernel drops the descriptors that came along instead of installing them a second time.
+///
+/// # Errors
+/// Where there are fewer bytes, which nothing that was peeked can lead to: [`io::ErrorKind::WouldBlock`], or at the end of
+/// the stream [`io::ErrorKind::UnexpectedEof`].
+#[cfg_attr(not(test), expect(dead_code, reason = "bells carry no descriptors"))]
+pub(crate) fn consume(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
+    let mut scratch = [0; SCRATCH];
+    let mut left = bytes;
+    while left > 0 {
+        // One call may take less: it ends behind a message with descriptors.
+        let (taken, _) = rustix::net::recv(socket, &mut scratch[..left.min(SCRATCH)], RecvFlags::DONTWAIT)?;
+        if taken == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        left -= taken;
+    }
+    Ok(())
+}
+
+/// One `recvmsg` that does not wait, with `flags` beside those that every call has. The fork lock is held from the call until
+/// every descriptor is registered.
+fn receive_by(
+    socket: BorrowedFd<'_>,
+    buf: &mut [u8],
+    want_credentials: bool,
+    flags: libc::c_int,
+) -> io::Result<Received> {
     fork::make_many(|registry| {
         let mut control = Control([0; CONTROL]);
         let mut piece = libc::iovec { iov_base: buf.as_mut_ptr().cast(), iov_len: buf.len() };
@@ -156,7 +201,7 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, buf: &mut [u8], want_credentials: 
         header.msg_iovlen = 1;
         header.msg_control = control.0.as_mut_ptr().cast();
         header.msg_controllen = CONTROL as _;
-        let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+        let flags = flags | libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
         // SAFETY: the header names `buf` and `control` with their true lengths, and both outlive the call.
         let bytes = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) };
         let bytes = usize::try_from(bytes).map_err(|_| io::Error::last_os_error())?;
@@ -254,8 +299,12 @@ fn take_fds(payload: &[u8], registry: &mut fork::Registry, received: &mut Receiv
 #[cfg(test)]
 mod tests {
     use std::os::fd::AsFd;
+    use std::time::Duration;
+
+    use rustix::process::{Resource, Rlimit};
 
     use super::*;
+    use crate::sys::fork::tests::in_child;
     use crate::sys::poll_readable;
 
     fn null() -> OwnedFd {
@@ -337,6 +386,90 @@ mod tests {
         let received = receive(one.as_fd(), &mut [0], false).expect("receive");
         assert!(received.truncated);
         assert_eq!(received.fds.len(), MOST_FDS);
+    }
+
+    /// The reading end of a pipe, and the writing end, to be passed on.
+    fn pipe() -> (Fd, Fd) {
+        fork::make_many(|registry| {
+            let (read, write) = io::pipe()?;
+            Ok((registry.adopt(read.into()), registry.adopt(write.into())))
+        })
+        .expect("a pipe")
+    }
+
+    /// Whether no descriptor of the writing end is left anywhere. A child that another test forked just now may have some;
+    /// they are gone in a moment.
+    fn all_closed(read: &Fd) -> bool {
+        poll_readable(read.as_fd(), Some(Duration::from_secs(10))).expect("poll")
+    }
+
+    #[test]
+    fn a_peek_leaves_bytes_and_descriptors_where_they_are() {
+        let (one, other) = pair().expect("pair");
+        let (read, write) = pipe();
+        ring(other.as_fd()).expect("ring");
+        send(other.as_fd(), b"first", &[write.as_fd()], false).expect("send");
+        drop(write);
+        send(other.as_fd(), b"second", &[], false).expect("send");
+        let mut buf = [9; 32];
+        for _ in 0..2 {
+            let seen = peek(one.as_fd(), &mut buf).expect("peek");
+            assert_eq!(&buf[..seen.bytes], b"\0first", "up to the message with the descriptor");
+            assert_eq!((seen.fds.len(), seen.truncated, seen.starved), (1, false, false));
+            assert!(flags_of(&seen.fds[0]).0, "close-on-exec");
+        }
+        let seen = peek(one.as_fd(), &mut buf).expect("peek");
+        consume(one.as_fd(), seen.bytes).expect("what was seen is there");
+        rustix::io::write(&seen.fds[0], b"x").expect("a peeked descriptor outlives its message");
+        rustix::io::read(&read, &mut buf[..1]).expect("what was written");
+        drop(seen);
+        assert!(all_closed(&read), "each peeked descriptor was ours, and consuming made no other");
+        let seen = peek(one.as_fd(), &mut buf).expect("the next message");
+        assert_eq!((&buf[..seen.bytes], seen.fds.len()), (&b"second"[..], 0));
+        consume(one.as_fd(), seen.bytes).expect("what was seen is there");
+        assert_eq!(peek(one.as_fd(), &mut buf).expect_err("nothing left").kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn as_many_bytes_are_consumed_as_was_said_whatever_comes_with_them() {
+        let (one, other) = pair().expect("pair");
+        let (read, write) = pipe();
+        let long = [7; SCRATCH + 1];
+        for bytes in [&b"abc"[..], b"def", &long] {
+            send(other.as_fd(), bytes, &[write.as_fd()], false).expect("send");
+        }
+        drop(write);
+        consume(one.as_fd(), 6 + SCRATCH).expect("there is one more");
+        assert!(all_closed(&read), "nobody took the descriptors");
+        let mut buf = [0; 4];
+        assert_eq!(receive(one.as_fd(), &mut buf, false).expect("the last byte").bytes, 1);
+        consume(one.as_fd(), 0).expect("nothing is always there");
+        assert_eq!(consume(one.as_fd(), 1).expect_err("nothing left").kind(), io::ErrorKind::WouldBlock);
+        ring(other.as_fd()).expect("ring");
+        shutdown(other.as_fd());
+        assert_eq!(consume(one.as_fd(), 2).expect_err("only one").kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn a_peek_without_a_descriptor_to_spare_destroys_nothing() {
+        let code = in_child(|| {
+            let (one, other) = pair().expect("pair");
+            send(other.as_fd(), b"x", &[null().as_fd()], false).expect("send");
+            // The lowest free number: as long as it is taken, this limit leaves none.
+            let spare = null();
+            let limit = Some(u64::from(spare.as_raw_fd().unsigned_abs()) + 1);
+            let maximum = rustix::process::getrlimit(Resource::Nofile).maximum;
+            rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit, maximum }).expect("a lower limit");
+            let mut byte = [0];
+            let seen = peek(one.as_fd(), &mut byte).expect("peek");
+            let starved = (seen.bytes, seen.fds.len(), seen.starved, seen.truncated) == (1, 0, true, false);
+            drop((seen, spare));
+            let seen = peek(one.as_fd(), &mut byte).expect("peek");
+            let taken = (seen.bytes, seen.fds.len(), seen.starved, seen.truncated) == (1, 1, false, false);
+            let consumed = consume(one.as_fd(), 1).is_ok() && peek(one.as_fd(), &mut byte).is_err();
+            i32::from(!starved) | i32::from(!(taken && byte == *b"x")) << 1 | i32::from(!consumed) << 2
+        });
+        assert_eq!(code, 0, "bit 0: not starved, bit 1: not shown again, bit 2: not consumed");
     }
 
     #[test]

@@ -1,0 +1,157 @@
+//! The records of the session socket, byte by byte: what two sides tell each other beside what stands in their memory.
+//!
+//! A record is sent by one `sendmsg` and means something only as a whole. Its first byte says what it is, and by that how
+//! long; each has one spelling, so everything that is kept is zero.
+//!
+//! ```text
+//!  offset  bytes   bell   announce              forget
+//!  ------  -----   ----   -------------------   ---------
+//!       0      1      0   1                     2
+//!       1      3          zero                  zero
+//!       4      4          region                region
+//!       8      8          bytes of its memory   zero
+//!      16      8          zero, kept            zero, kept
+//! ```
+//!
+//! All numbers are little-endian. An announcement comes with the one descriptor of its region. This file knows no socket and
+//! judges no number: whether a region may be announced or forgotten is for those who keep the regions.
+
+use crate::error::Violation;
+
+/// A bell, which is its first byte and nothing else.
+pub(crate) const BELL: u8 = 0;
+
+/// Bytes of every record but the bell.
+pub(crate) const LEN: usize = 24;
+
+const ANNOUNCE: u8 = 1;
+const FORGET: u8 = 2;
+
+/// What one side tells the other over the socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Record {
+    /// Look again.
+    Bell,
+    /// A region of so many bytes is there; its descriptor comes along.
+    Announce { region: u32, bytes: u64 },
+    /// No block of the region is handed out any more.
+    Forget { region: u32 },
+}
+
+impl Record {
+    /// The bytes of this record, for which `room` is room enough.
+    pub(crate) fn encode(self, room: &mut [u8; LEN]) -> &[u8] {
+        let (name, region, bytes) = match self {
+            Self::Bell => return &[BELL],
+            Self::Announce { region, bytes } => (ANNOUNCE, region, bytes),
+            Self::Forget { region } => (FORGET, region, 0),
+        };
+        let (words, _) = room.as_chunks_mut::<8>();
+        for (to, word) in words.iter_mut().zip([u64::from(region) << 32 | u64::from(name), bytes, 0]) {
+            *to = word.to_le_bytes();
+        }
+        room
+    }
+
+    /// Splits off the first whole record, with its length. `None`: the bytes end before it does.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Option<(Self, usize)>, Violation> {
+        let Some(&name) = bytes.first() else { return Ok(None) };
+        match name {
+            BELL => return Ok(Some((Self::Bell, 1))),
+            ANNOUNCE | FORGET => {}
+            _ => return Err(Violation::Record),
+        }
+        let Some(record) = bytes.first_chunk::<LEN>() else { return Ok(None) };
+        let [head, bytes, kept] = [0, 8, 16].map(|at| word(record, at));
+        // The low half is the first byte, and behind it three of zero.
+        let zeroed = head as u32 == u32::from(name) && kept == 0;
+        let region = (head >> 32) as u32;
+        let record = match (name, bytes) {
+            (ANNOUNCE, bytes) if zeroed => Self::Announce { region, bytes },
+            (FORGET, 0) if zeroed => Self::Forget { region },
+            _ => return Err(Violation::Record),
+        };
+        Ok(Some((record, LEN)))
+    }
+}
+
+fn word(record: &[u8; LEN], at: usize) -> u64 {
+    u64::from_le_bytes(record[at..at + 8].try_into().expect("eight bytes are eight bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLES: [Record; 5] = [
+        Record::Announce { region: 1, bytes: 4096 },
+        Record::Announce { region: u32::MAX, bytes: u64::MAX },
+        Record::Announce { region: 0, bytes: 0 },
+        Record::Forget { region: 7 },
+        Record::Forget { region: u32::MAX },
+    ];
+
+    fn encoded(record: Record) -> [u8; LEN] {
+        // Bytes that were there before are no part of a record.
+        let mut room = [0xFF; LEN];
+        assert_eq!(record.encode(&mut room).len(), LEN);
+        room
+    }
+
+    #[test]
+    fn every_record_survives_the_wire_with_whatever_follows_it() {
+        let mut room = [0xFF; LEN];
+        assert_eq!(Record::Bell.encode(&mut room), [BELL]);
+        assert_eq!(Record::decode(&[BELL, 0xEE]), Ok(Some((Record::Bell, 1))));
+        for record in SAMPLES {
+            let mut bytes = encoded(record).to_vec();
+            assert_eq!(Record::decode(&bytes), Ok(Some((record, LEN))));
+            bytes.push(0xEE);
+            assert_eq!(Record::decode(&bytes), Ok(Some((record, LEN))));
+        }
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_the_drawing() {
+        let announce = encoded(Record::Announce { region: 0x0403_0201, bytes: 0x0807_0605_0403_0201 });
+        let drawn = [1, 0, 0, 0, 1, 2, 3, 4, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(announce, drawn);
+        let forget = encoded(Record::Forget { region: 0x0403_0201 });
+        assert_eq!(forget[..8], [2, 0, 0, 0, 1, 2, 3, 4]);
+        assert_eq!(forget[8..], [0; 16]);
+    }
+
+    #[test]
+    fn a_record_that_is_cut_short_is_none_yet() {
+        assert_eq!(Record::decode(&[]), Ok(None));
+        for record in SAMPLES {
+            let bytes = encoded(record);
+            for len in 1..LEN {
+                assert_eq!(Record::decode(&bytes[..len]), Ok(None), "{record:?}, {len} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn a_first_byte_that_names_no_record_is_corrupt_however_little_follows() {
+        for name in 3..=u8::MAX {
+            assert_eq!(Record::decode(&[name]), Err(Violation::Record), "{name}");
+            assert_eq!(Record::decode(&[name; LEN]), Err(Violation::Record), "{name}");
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_kept_must_be_zero() {
+        for record in SAMPLES {
+            let kept = match record {
+                Record::Announce { .. } => [1..4, 16..24],
+                _ => [1..4, 8..24],
+            };
+            for (at, bit) in kept.into_iter().flatten().flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+                let mut bytes = encoded(record);
+                bytes[at] |= 1 << bit;
+                assert_eq!(Record::decode(&bytes), Err(Violation::Record), "{record:?}, bit {bit} of byte {at}");
+            }
+        }
+    }
+}
