@@ -1,37 +1,67 @@
 //! Who has which block: the private bookkeeping of an arena.
 //!
-//! The idea: a payload that is too long for the ring lies in a **block** of a **region**, and which blocks are out is written
-//! down here, in memory that no peer can reach. The peer only ever says numbers, a return entry or the id of a region it has
-//! unmapped, and each is looked up in these tables before it means anything.
+//! The idea: a payload that is too long for the ring lies in a **block** of a **region**, and which blocks are out is
+//! written down here, in memory that no peer can reach. The peer only ever says numbers, a return entry or the id of a
+//! region it has unmapped, and each is looked up in these tables before it means anything.
 //!
 //! # Blocks
 //!
-//! A block is a power of two of bytes, at least [`BLOCK_MIN`], at a multiple of its own size. It is **claimed** when it is given
-//! to our user, **out** once a frame names it ([`Arena::commit`]), and free again when the peer gives it back, or at once if the
-//! claim is aborted. Only what is out can be given back: a peer that guesses the entry of a claimed block would else have
-//! it handed out twice. Each start of a block counts **generations**, one for each time it is given out, so that an entry
-//! said again later matches nothing.
+//! A block is a power of two of bytes, at least [`BLOCK_MIN`], at a multiple of its own size. It is **claimed** when it
+//! is given to our user, **out** once a frame names it ([`Arena::commit`]), and free again when the peer gives it back,
+//! or at once if the claim is aborted. Only what is out can be given back: a peer that guesses the entry of a claimed
+//! block would else have it handed out twice. Each start of a block counts **generations**, one for each time it is
+//! given out, so that an entry said again later matches nothing.
 //!
 //! # The working window
 //!
-//! A block that has just come back still lies in the reader's cache, and writing to it at once means fetching every line
-//! from there. So the block that has been free longest is taken. But to wander through all memory would be as bad: the lines
-//! would be in no cache at all. Exactly:
+//! A block that has just come back still lies in the reader's cache, and writing to it at once means fetching every
+//! line from there. So of the free blocks of a size the one that has been free longest is taken, and a longer one is
+//! split before a warm one is used. But to wander through all memory would be as bad: the lines would be in no cache at
+//! all. Exactly:
 //!
-//! - A region is divided into **areas** of the window's size, rounded down to a power of two; a shorter region is one area. An
-//!   area is *closed*, all of it free and unused, or *open*, or part of a block that is longer than an area.
-//! - Areas have an order: by region id, then by place. A request takes, of the first open area that can serve it, the run that
-//!   has been free longest, and splits it if it is too long.
-//! - Only when no open area can serve it, a closed one is opened, in the first region that has one. So with every area open
-//!   that is needed, and no more, the first one is the window; those behind it are touched while it cannot serve, and
-//!   fall idle when it can again. There is nothing to shrink: whoever is not preferred is not used.
+//! - A region is divided into **areas** of the window's size, rounded down to a power of two; a shorter region is one
+//!   area. An area is *closed*, all of it free and unused, or *open*, or part of a block that is longer than an area.
+//! - Areas have an order: by region id, then by place. A request is served by the first open area that can. That takes
+//!   the oldest of the shortest runs that are long enough, if half the area came back since that run did; else the
+//!   oldest of all.
+//! - Only when no open area can serve it, a closed one is opened, in the first region that has one. So the first open
+//!   area is the window; those behind it are touched only while it is full, and fall idle when it no longer is. This is
+//!   how the window shrinks: nothing has to be moved or counted.
 //! - A block longer than an area takes areas that are closed. If those do not do, idle ones are closed first.
+//!
+//! Regions shorter than the window make the window that short: the first should be made no shorter.
 //!
 //! Merging is lazy (`buddy.rs`), but a request fails only where no aligned run of its size is free in any region.
 //!
 //! # What rounding costs
 //!
-//! Of the bytes of a block, a part is not used, because blocks are powers of two. WASTE
+//! Blocks are powers of two, so part of each is not used. Sizes of real files, those above 1 KiB (what is shorter rides
+//! in the ring), one block each, 2026-11-20 on Debian, `find DIR -type f -size +1024c -printf '%s\n'`:
+//!
+//! | files | number | bytes | unused, of all bytes of the blocks | mean over the blocks |
+//! |---|---|---|---|---|
+//! | `/usr/include` | 7173 | 114 MB | 30.3 % | 28.5 % |
+//! | `/usr/lib/python3` | 2448 | 41 MB | 30.8 % | 28.0 % |
+//! | `lib` of the toolchain of Rust 1.95 | 81 | 539 MB | 31.4 % | 27.5 % |
+//!
+//! # What a call costs
+//!
+//! Median over batches of 64 calls in ns, release build, other work on the machine: a Xeon with 2 MiB of second-level
+//! cache a core, 2026-11-20. The window is 8 MiB, blocks come back in any order, and `commit` costs 5 throughout.
+//!
+//! | blocks | regions | out | `alloc` | `give_back` |
+//! |---|---|---|---|---|
+//! | 4 KiB, in order | 4 MiB | 6 % | 13 | 13 |
+//! | 1 to 64 KiB, evenly | 4 MiB | 62 % | 18 | 19 |
+//! | 4 KiB | 64 MiB | all | 24 | 23 |
+//! | 256 bytes | 64 MiB | all | 23 | 28 |
+//! | 13 sizes from 256 bytes to 1 MiB, each half as often as the one before | 64 MiB | 64 blocks | 20 | 18 |
+//! | the same | 64 MiB | 29 % | 45 | 18 |
+//! | 1 to 64 KiB, evenly | 4 GiB | 92 % | 64 | 95 |
+//! | 256 bytes and 8 MiB in turn | 8 MiB | one block | 177 | 47 |
+//!
+//! At 29 % a sweep looks at every run that came back (one for each `alloc`). The tables of 4 GiB are in no cache. In
+//! the last row every second claim merges what the one before split, 15 times.
 //!
 //! This file knows numbers only: no memory, no span, no process.
 
@@ -51,8 +81,8 @@ const INDEX_BITS: u32 = 24;
 /// What is left of the 64 bits of a return entry is the region's id.
 const REGION_BITS: u32 = u64::BITS - INDEX_BITS - GENERATION_BITS;
 
-/// An area is no longer than this, in bytes: its table has 24 bytes for every [`BLOCK_MIN`], and is written when it is opened.
-/// Four times the largest second-level cache that one can buy today (16 MiB would already be rare).
+/// An area is no longer than this, in bytes: its table has 24 bytes for every [`BLOCK_MIN`], and is written when it is
+/// opened. Four times a second-level cache of 16 MiB, which no core has today.
 const AREA_MAX: u64 = 64 << 20;
 
 /// Region ids of an arena are at most this.
@@ -73,7 +103,8 @@ pub(crate) fn forgotten_entry(region: u32) -> u64 {
 
 /// The region that an entry confirms to be unmapped, if it is one of that kind.
 pub(crate) fn forgotten_region(entry: u64) -> Option<u32> {
-    (entry & ((1 << (INDEX_BITS + GENERATION_BITS)) - 1) == 0).then_some((entry >> (INDEX_BITS + GENERATION_BITS)) as u32)
+    (entry & ((1 << (INDEX_BITS + GENERATION_BITS)) - 1) == 0)
+        .then_some((entry >> (INDEX_BITS + GENERATION_BITS)) as u32)
 }
 
 /// One block that was given out. Forgetting it leaves it claimed for ever.
@@ -153,7 +184,8 @@ struct Area {
     /// Its region, by place.
     region: usize,
     open: bool,
-    /// In units of [`BLOCK_MIN`]. None until it is opened for the first time; kept when it is closed, with its generations.
+    /// In units of [`BLOCK_MIN`]. None until it is opened for the first time; kept when it is closed, with its
+    /// generations.
     blocks: Option<Buddy>,
 }
 
@@ -265,19 +297,18 @@ impl Arena {
         }
     }
 
-    /// The return entry by which the peer gives `block` back: region, index and generation, from the top.
-    #[inline]
+    /// The return entry by which the peer gives `block` back.
+    #[cfg(test)]
     pub(crate) fn entry(block: Block) -> u64 {
-        let region = u64::from(block.region) << (INDEX_BITS + GENERATION_BITS);
-        region | (u64::from(block.index) << GENERATION_BITS) | u64::from(block.generation)
+        entry(block.region, block.index, block.generation).expect("a block has the numbers of one")
     }
 
     /// Takes back the block that the peer's return entry names.
     ///
     /// # Errors
     ///
-    /// [`Violation::Return`] if no block is out that the entry names: its region or start is unknown, it is not out, or it is
-    /// out for another time than the entry says. Nothing has changed then.
+    /// [`Violation::Return`] if no block is out that the entry names: its region or start is unknown, it is not out, or
+    /// it is out for another time than the entry says. Nothing has changed then.
     #[inline]
     pub(crate) fn give_back(&mut self, entry: u64) -> Result<(), Violation> {
         let region = (entry >> (INDEX_BITS + GENERATION_BITS)) as u32;
@@ -288,8 +319,8 @@ impl Arena {
         Ok(())
     }
 
-    /// The region to retire next, if there is one: the last in which nothing is claimed or out. One region always stays, and none
-    /// can be spared while the return that would confirm it has no room.
+    /// The region to retire next, if there is one: the last in which nothing is claimed or out. One region always
+    /// stays, and none can be spared while the return that would confirm it has no room.
     pub(crate) fn idle_region(&self) -> Option<u32> {
         let kept = self.regions.len() - self.retired as usize;
         if kept < 2 || !self.may_return_more() {
@@ -298,7 +329,8 @@ impl Arena {
         self.regions.iter().rev().find(|region| !region.retired && region.blocks_out == 0).map(|region| region.id)
     }
 
-    /// Hands out no block of this region any more. It counts, and takes up a return, until it is [`forgotten`](Self::forgotten).
+    /// Hands out no block of this region any more. It counts, and takes up a return, until it is
+    /// [`forgotten`](Self::forgotten).
     pub(crate) fn retire(&mut self, id: u32) {
         let found = self.region_at(id);
         debug_assert!(found.is_some_and(|at| !self.regions[at].retired), "a region is retired once");
@@ -387,7 +419,7 @@ impl Arena {
         let unit = region.areas.claim(0, 0)?;
         let at = region.first_area + unit as usize;
         let area = &mut self.areas[at];
-        let blocks = area.blocks.get_or_insert_with(|| Buddy::new(region.area_order, Pick::Oldest));
+        let blocks = area.blocks.get_or_insert_with(|| Buddy::new(region.area_order, Pick::Cold));
         // The block that starts where the area starts may also be one of the region's own.
         blocks.set_generation(0, region.areas.generation(unit));
         area.open = true;

@@ -12,13 +12,18 @@ use crate::returns::ReturnReader;
 use crate::ring::{Slot, Taken};
 use crate::side::{Channel, News, Patience, Side, Want};
 use crate::span::WriteSpan;
+use crate::wait::now;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// The smallest region: what a side that has outgrown the ring is likely to need soon, made in a millisecond or two.
 const FIRST_REGION: u64 = 4 << 20;
 
 /// The largest region that is made before it is needed at that size.
 const DOUBLE_UP_TO: u64 = 256 << 20;
+
+/// How long a region is idle before it is given back.
+const IDLE: Duration = Duration::from_secs(1);
 
 /// How far a side may announce regions ahead of what the peer has mapped.
 const UNSEEN_MAX: u64 = 8;
@@ -64,6 +69,8 @@ pub(crate) struct Outgoing {
     limits: Limits,
     /// The block of the open claim, with the line that will name it.
     pub(crate) claimed: Option<(Block, Slot)>,
+    /// A region in which nothing is out, and since when.
+    idle: Option<(u32, Instant)>,
 }
 
 /// The peer's arena: its regions by their ids, and the way back.
@@ -78,7 +85,7 @@ pub(crate) struct Incoming {
 impl Outgoing {
     /// `entries`: how many blocks may be out at once. `window`: bytes of memory that are preferred to the rest.
     pub(crate) fn new(returns: ReturnReader, entries: u32, window: u64, limits: Limits) -> Self {
-        Self { arena: Arena::new(entries, window), returns, regions: Vec::new(), limits, claimed: None }
+        Self { arena: Arena::new(entries, window), returns, regions: Vec::new(), limits, claimed: None, idle: None }
     }
 
     /// Whether something has come back that was not yet taken.
@@ -303,6 +310,21 @@ impl<C: Channel> Side<C> {
     fn seen_regions(&mut self) -> Result<u64, Cause> {
         let seen = self.peer_seen();
         if seen > self.outgoing.regions.len() as u64 { Err(self.corrupt(Violation::Region)) } else { Ok(seen) }
+    }
+
+    /// Gives a region back in which nothing has been out for a while. The peer unmaps it and confirms; until then it counts.
+    pub(crate) fn trim(&mut self) {
+        let now = now();
+        match (self.outgoing.arena.idle_region(), self.outgoing.idle) {
+            (None, _) => self.outgoing.idle = None,
+            (Some(id), Some((known, since))) if id == known => {
+                if now - since >= IDLE && self.channel_mut().forget_region(id) {
+                    self.outgoing.arena.retire(id);
+                    self.outgoing.idle = None;
+                }
+            }
+            (Some(id), _) => self.outgoing.idle = Some((id, now)),
+        }
     }
 
     /// Learns of the regions that were announced since.

@@ -8,8 +8,8 @@ pub use lease::{Batch, Frame, Lease, Message};
 
 use crate::deadline::Deadline;
 use crate::error::{Cause, Error, Violation};
-use crate::layout::{Form, SessionKind};
 use crate::held::Held;
+use crate::layout::{Form, SessionKind};
 use crate::listener::Listener;
 use crate::observe::{State, Stats};
 use crate::options::{Options, Trust};
@@ -153,7 +153,8 @@ impl Bus {
     }
 
     fn new(side: Side<Link>, role: Role, trust: Trust) -> Self {
-        let inbox = Inbox { copies: trust == Trust::Untrusted, bytes: Vec::new(), blocks: Vec::new(), batch: Vec::new() };
+        let inbox =
+            Inbox { copies: trust == Trust::Untrusted, bytes: Vec::new(), blocks: Vec::new(), batch: Vec::new() };
         Self { side, role, inbox, closed: false }
     }
 

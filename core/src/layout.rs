@@ -13,7 +13,7 @@
 //!     512   kept for counters                        never yet       never yet
 //!    1024   frame ring, a power of two of bytes      every frame     polling
 //!  behind   return ring, a power of two of 64-bit    blocks given    when blocks run short
-//!           entries, or nothing                      back
+//!           entries                                  back
 //!
 //!  a frame, on a line:
 //!       0        4        8              12           16                            64
@@ -332,7 +332,7 @@ impl Descriptor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Geometry {
     pub(crate) ring: RingSize,
-    /// Entries of the return ring: a power of two, or 0 on a side that is sent no blocks.
+    /// Entries of the return ring: a power of two.
     returns: u32,
 }
 
@@ -341,7 +341,7 @@ pub(crate) const RETURNS_MAX: u32 = 1 << 16;
 
 impl Geometry {
     pub(crate) fn new(ring: RingSize, returns: u32) -> Option<Self> {
-        let possible = returns == 0 || (returns.is_power_of_two() && returns <= RETURNS_MAX);
+        let possible = returns.is_power_of_two() && returns <= RETURNS_MAX;
         possible.then_some(Self { ring, returns })
     }
 

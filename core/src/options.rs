@@ -269,7 +269,10 @@ fn parse_bytes(variable: &str, value: &str) -> Result<u64, Error> {
     };
     let number = digits.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(1 << shift));
     number.ok_or_else(|| {
-        Error::new(Cause::Config, format!("{variable}={value:?} is no number of bytes, such as 1048576, 512K, 64M or 2G"))
+        Error::new(
+            Cause::Config,
+            format!("{variable}={value:?} is no number of bytes, such as 1048576, 512K, 64M or 2G"),
+        )
     })
 }
 

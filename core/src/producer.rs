@@ -150,12 +150,8 @@ impl<C: Channel> Side<C> {
 
     /// Commits the frame that names `block`, behind `head` bytes that stand in it already.
     fn finish_block(&mut self, slot: Slot, block: Block, label: Label, head: usize, len: usize, show: Show) {
-        let told = Descriptor {
-            region: block.region,
-            generation: block.generation,
-            offset: block.offset(),
-            len: len as u64,
-        };
+        let told =
+            Descriptor { region: block.region, generation: block.generation, offset: block.offset(), len: len as u64 };
         self.outgoing.commit(block);
         self.writer.fill(slot, head, &told.encode());
         self.finish(slot, Label { form: label.form.in_block(), ..label }, head + Descriptor::BYTES, show);

@@ -378,7 +378,6 @@ impl Writer {
         // Plain: the release of the commit in front of it orders it.
         self.ring.store_u32(position, COMMIT, 0, Relaxed);
     }
-
 }
 
 /// The reading end of a frame ring.

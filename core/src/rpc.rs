@@ -496,7 +496,8 @@ impl RpcBus {
     fn flush_cancels(&mut self) {
         while let Some(&id) = self.cancels.front() {
             let label = Label { form: Form::CANCEL, type_id: 0, correlation: id };
-            let sent = self.side.check_room(0, self.kept).and_then(|()| self.side.post(label, &[], &[], Patience::None));
+            let sent =
+                self.side.check_room(0, self.kept).and_then(|()| self.side.post(label, &[], &[], Patience::None));
             if sent.is_err() {
                 return;
             }

@@ -4,14 +4,14 @@
 //! deadline, until the peer is gone. What differs between the product and the models is behind [`Channel`]: how to ring, how to
 //! sleep, what came over the socket, and the barrier. So the models run the waiting that ships.
 
+use crate::blocks::{Incoming, Limits, Outgoing};
 use crate::deadline::Deadline;
 use crate::error::{Cause, Violation};
-use crate::blocks::{Incoming, Limits, Outgoing};
 use crate::held::{Bell, Returner};
 use crate::layout::{CLOSE, Geometry, SEEN};
-use crate::returns::{ReturnReader, ReturnWriter};
 use crate::observe::{State, Stats};
 use crate::park::{Parking, Reasons, Waker};
+use crate::returns::{ReturnReader, ReturnWriter};
 use crate::ring::{Reader, Taken, Writer};
 use crate::span::{ReadHeader, ReadSpan, WriteHeader, WriteSpan};
 use crate::sync::Ordering::{Acquire, Relaxed, Release};
@@ -372,6 +372,7 @@ impl<C: Channel> Side<C> {
     #[inline(never)]
     pub(crate) fn attend(&mut self) {
         self.pulse.looked();
+        self.trim();
         let heard = self.channel.hear();
         self.stats.bells_heard += heard.bells;
         if heard.bells > 0 {

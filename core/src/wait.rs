@@ -14,6 +14,11 @@ pub enum Wait {
     /// Sleep at once. The lowest cost where messages are rare.
     Park,
     /// Spin for about as long as a wake-up would take, then sleep; stop spinning while it does not pay. The default.
+    ///
+    /// A receiver that has taken 16 frames or more without a wait leaves the ring alone for a moment when it comes close to
+    /// the sender: 32 ns for each of those frames, at most 10 us. Streams are the faster for it, because two processors no
+    /// longer quarrel over each line, and the frame that follows such a run may be seen that much later. [`Wait::Spin`]
+    /// never does this.
     #[default]
     Adaptive,
 }

@@ -68,8 +68,9 @@ fn a_payload_over_the_limit_is_too_large_in_every_form_and_costs_only_itself() {
         (1 << 16, Options::default().inline_limit(usize::MAX), (1 << 15) - 16),
     ] {
         let scratch = Scratch::new();
-        let (mut bus, mut peer) = sender(&scratch, capacity, &options);
-        assert_eq!(bus.payload_max(), max);
+        // Without memory for blocks the ring is all there is.
+        let (mut bus, mut peer) = sender(&scratch, capacity, &options.memory_limit(0));
+        assert_eq!(bus.payload_max(), max as u64);
         for len in [max + 1, 2 * max + 1, 1 << 27] {
             let cause = Cause::TooLarge { len: len as u64, max: max as u64 };
             for answer in every_way_to_send(&mut bus, &vec![0; len]) {
@@ -93,7 +94,7 @@ fn a_payload_over_the_limit_is_too_large_in_every_form_and_costs_only_itself() {
 fn a_batch_stops_at_what_is_too_large_and_says_how_many_went_out() {
     let _watchdog = watchdog("a batch with a payload over the limit");
     let scratch = Scratch::new();
-    let (mut bus, mut peer) = sender(&scratch, 1 << 12, &Options::default());
+    let (mut bus, mut peer) = sender(&scratch, 1 << 12, &Options::default().memory_limit(0));
     let frame = |number| (frames::type_id(number), frames::payload(number, if number == 7 { 5000 } else { 9 }));
     assert_eq!(bus.publish_batch((0..20).map(frame)), Ok(7));
     peer.must("recv 7");
@@ -145,7 +146,7 @@ fn claims_that_are_dropped_aborted_or_leaked_leave_no_trace_wherever_they_stand(
     for capacity in [256, 512, 4096] {
         let scratch = Scratch::new();
         let (mut bus, mut peer) = sender(&scratch, capacity, &Options::default());
-        let max = bus.payload_max();
+        let max = bus.inline_limit();
         peer.tell("recv 2000");
         for number in 0..2000 {
             // Lengths that go through all places of the ring, so that given-up claims stand before, at and behind its end.
@@ -265,7 +266,7 @@ fn every_frame_size_arrives_from_every_offset_of_the_small_rings() {
     for capacity in [256_u64, 512, 1024] {
         let scratch = Scratch::new();
         let (mut bus, mut peer) = sender(&scratch, capacity, &Options::default());
-        let max = bus.payload_max();
+        let max = bus.inline_limit();
         assert_eq!(max as u64, capacity / 2 - 16);
         peer.tell("recv 1000000");
         let offsets: Vec<u64> = (0..capacity).step_by(64).collect();
@@ -283,7 +284,7 @@ fn large_rings_carry_the_sizes_around_each_line_and_around_their_limit_across_th
         let scratch = Scratch::new();
         let limit = Options::default().inline_limit(usize::MAX);
         let (mut bus, mut peer) = sender(&scratch, capacity, &limit);
-        let max = bus.payload_max();
+        let max = bus.inline_limit();
         peer.tell("recv 1000000");
         let edges = [0, 1, 47, 48, 49, 111, 112, 113, max / 2, max - 64, max - 1, max];
         let sizes: Vec<usize> = edges.into_iter().filter(|&size| size <= max).collect();
@@ -302,7 +303,7 @@ fn every_ring_size_up_to_a_large_one_carries_more_than_itself() {
         let capacity = 1_u64 << bits;
         let scratch = Scratch::new();
         let (mut bus, mut peer) = sender(&scratch, capacity, &Options::default().inline_limit(1 << 16));
-        let len = bus.payload_max();
+        let len = bus.inline_limit();
         let count = capacity / frame_bytes(len) + 3;
         peer.tell(&format!("recv {count}"));
         for number in 0..count {

@@ -2,7 +2,7 @@
 //! keeps nothing.
 
 use slipring::{Bus, Cause, Deadline, Options, Refusal, Violation};
-use slipring_tests::alone::alone;
+use slipring_tests::alone::{alone, fork};
 use slipring_tests::proc;
 use slipring_tests::raw::memory::{SEALS, Segment, outbox_len};
 use slipring_tests::raw::outboxes::bad_outboxes;
@@ -246,6 +246,60 @@ fn a_listener_that_falls_silent_is_a_timeout() {
         assert_eq!(connect_to_with(&options, act), Cause::Timeout);
         assert!(start.elapsed() >= time);
     }
+}
+
+/// A connect without a deadline to a listener in another process that does `act` to its one client: what it answers. The
+/// handshake may take `time`.
+fn connect_for_ever(time: Duration, act: fn(&SocketListener)) -> Cause {
+    let scratch = Scratch::new();
+    let address = scratch.path("bus");
+    let listener = SocketListener::bind(&address);
+    let _other = fork(|| {
+        act(&listener);
+        0
+    });
+    drop(listener);
+    let options = Options::default().handshake_timeout(time);
+    Bus::connect_until(&address, &options, Deadline::NEVER).expect_err("no session").cause()
+}
+
+#[test]
+fn a_client_without_a_deadline_gives_up_on_a_listener_that_stops_in_mid_handshake() {
+    alone("a_client_without_a_deadline_gives_up_on_a_listener_that_stops_in_mid_handshake", || {
+        let _watchdog = watchdog("listeners that stop in mid-handshake");
+        let time = Duration::from_millis(200);
+        let acts: [fn(&SocketListener); 3] = [
+            |listener| {
+                let (offer, mine) = offer();
+                answer_hello(&listener.accept(), &offer.bytes()[..40], &[mine.fd()]);
+            },
+            |listener| answer_hello(&listener.accept(), &offer().0.bytes()[..1], &[]),
+            |listener| {
+                let socket = listener.accept();
+                take_accept(&socket);
+                socket.await_hang_up();
+            },
+        ];
+        for act in acts {
+            let start = Instant::now();
+            assert_eq!(connect_for_ever(time, act), Cause::Timeout);
+            assert!(start.elapsed() >= time);
+        }
+    });
+}
+
+/// Before the first word of an answer nothing counts but the user's own deadline: a client that stands in the queue of a
+/// busy listener finds the same silence.
+#[test]
+fn a_client_without_a_deadline_waits_for_its_turn_for_longer_than_a_handshake_may_take() {
+    alone("a_client_without_a_deadline_waits_for_its_turn_for_longer_than_a_handshake_may_take", || {
+        let _watchdog = watchdog("a listener that is long in coming");
+        let found = connect_for_ever(Duration::from_millis(20), |listener| {
+            thread::sleep(Duration::from_millis(200));
+            answer_hello(&listener.accept(), &wire::refusal(2, "").bytes(), &[]);
+        });
+        assert_eq!(found, Cause::Refused { why: Refusal::Kind });
+    });
 }
 
 #[test]

@@ -1,37 +1,42 @@
-//! One buddy system: a power-of-two number of equal units, given out in runs of a power of two of them, each at a multiple
-//! of its own length. It counts units and knows neither what one is nor where it lies.
+//! One buddy system: a power-of-two number of equal units, given out in runs of a power of two of them, each at a
+//! multiple of its own length. It counts units and knows neither what one is nor where it lies.
 //!
 //! ```text
-//!   order 2  │ free since 0                  │            lists[2]:  4
-//!   order 1  │               │ free since 7  │            lists[1]:  2
-//!   order 0  │ out   │ f. 9  │                            lists[0]:  1
-//!   unit       0       1       2       3       4 .. 7
+//!   order 2  │                               │ free since 0                  │   lists[2]: 4
+//!   order 1  │               │ free since 7  │                               │   lists[1]: 2
+//!   order 0  │ out   │ since 9                                               │   lists[0]: 1
+//!   unit       0       1       2       3       4       5       6       7
 //! ```
 //!
-//! The idea: **merging waits until somebody needs it**. A run that comes back goes to the young end of the list of its order.
-//! Only when a request finds no run that is long enough, a **sweep** merges what can be merged. A run carries the time
-//! since when it has been free: a half carries its whole's, a whole that of the half that came back later.
+//! The idea: **merging waits until somebody needs it**. A run that comes back goes to the young end of the list of its
+//! order. Only when a request finds no run that is long enough, a **sweep** merges what can be merged. A run carries
+//! the time since when it has been free: a half carries its whole's, a whole that of the half that came back later.
 //!
 //! Invariants:
 //! - The free runs and the runs that are out tile the units. A slot of the table describes the run that starts there.
-//! - Every list is in the order of those times, oldest first. A sweep keeps it so: it walks from the young end, so that what
-//!   it merges comes out in order, too, and is threaded into the next list from its young end.
-//! - Two buddies that are both free are known of (`pairs`), and one of them became free after the last sweep. So a sweep looks
-//!   only at what is younger than the one before, and its work is paid for by the calls that made those runs.
+//! - Every list is in the order of those times, oldest first. A sweep keeps it so: it walks from the young end, so that
+//!   what it merges comes out in order, too, and is threaded into the next list from its young end.
+//! - Two buddies that are both free are known of (`pairs`), and one of them became free after the last sweep. So a
+//!   sweep looks only at what is younger than the one before, and its work is paid for by the calls that made those
+//!   runs.
 
 /// Ends a list. Also what a link says that leads nowhere.
 const NONE: u32 = u32::MAX;
 
-/// Generations have so many bits, which is what a return entry has room for. Zero is none: no forgotten field is ever right.
+/// Generations have so many bits, which is what a return entry has room for. Zero is none: no forgotten field is ever
+/// right.
 pub(super) const GENERATION_BITS: u32 = 20;
 
 /// Which of the free runs that are long enough is taken.
 #[cfg_attr(test, derive(PartialEq))]
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Pick {
-    /// The one that has been free for longest, however long it is.
-    Oldest,
-    /// The shortest, so that long ones stay whole.
+    /// One that has gone cold: the oldest of the shortest if half of all units came back since it did, else the one
+    /// that has been free for longest, however long it is. Taking the longest-free in every case costs a split for
+    /// nearly every claim and a merge later (measured, 13 sizes mixed: 49 ns a claim instead of 21), and makes no run
+    /// colder than cold.
+    Cold,
+    /// The oldest of the shortest, so that long ones stay whole.
     Tightest,
 }
 
@@ -85,7 +90,7 @@ pub(super) struct Buddy {
     pick: Pick,
     /// Runs claimed or out.
     live: u32,
-    /// Counts what came back.
+    /// Counts the units that came back.
     clock: u64,
     /// The clock at the last sweep.
     swept: u64,
@@ -145,7 +150,7 @@ impl Buddy {
         let Slot { order, since_or_asked: asked, state, .. } = self.slots[unit as usize];
         debug_assert!(matches!(state, State::Claimed | State::Out), "only a run that was given out comes back");
         self.live -= 1;
-        self.clock += 1;
+        self.clock += 1 << order;
         self.make_free(unit, order, self.clock, NONE);
         self.pairs |= self.free_buddy(unit, order).is_some();
         (order, asked)
@@ -168,8 +173,8 @@ impl Buddy {
         self.slots[unit as usize].generation = generation;
     }
 
-    /// One more than the highest order that a claim may succeed with; 0 if none can. Exact, unless there are pairs: then the
-    /// claim that comes in vain sweeps, and it is exact.
+    /// One more than the highest order that a claim may succeed with; 0 if none can. Exact, unless there are pairs:
+    /// then the claim that comes in vain sweeps, and it is exact.
     #[inline]
     pub(super) fn reach(&self) -> u8 {
         if self.pairs { self.lists.len() as u8 } else { (u32::BITS - self.filled.leading_zeros()) as u8 }
@@ -213,8 +218,8 @@ impl Buddy {
         }
     }
 
-    /// Before which run of the list of `order` one belongs that has been free since `since`, searched from `before` towards
-    /// the old end.
+    /// Before which run of the list of `order` one belongs that has been free since `since`, searched from `before`
+    /// towards the old end.
     fn place(&self, order: u8, since: u64, mut before: u32) -> u32 {
         loop {
             let older = match before {
@@ -233,7 +238,8 @@ impl Buddy {
     fn picked(&self, order: u8) -> u8 {
         let mut rest = self.filled >> order << order;
         let tightest = rest.trailing_zeros() as u8;
-        if matches!(self.pick, Pick::Tightest) {
+        let age = self.clock - self.lists[usize::from(tightest)].since;
+        if matches!(self.pick, Pick::Tightest) || age >= self.cold_age() {
             return tightest;
         }
         let mut oldest = tightest;
@@ -247,6 +253,12 @@ impl Buddy {
                 oldest = order;
             }
         }
+    }
+
+    /// How many units must have come back since a run did for it to have gone cold.
+    #[inline]
+    fn cold_age(&self) -> u64 {
+        self.slots.len() as u64 / 2
     }
 
     /// The other half of the whole that the run at `unit` is a half of, if that is free in one piece.

@@ -1,7 +1,8 @@
 //! Which area serves a request: a tree of maxima over the **reach** of the areas, in their order of preference.
 //!
-//! An inner node knows the largest reach below it, so the first area that reaches far enough is found by going down once,
-//! and a change goes up only as far as it makes a difference. However many areas are full, nobody walks past them.
+//! An inner node knows the largest reach below it, so the first area that reaches far enough is found by going down
+//! once, and a change goes up only as far as it makes a difference. However many areas are full, nobody walks past
+//! them.
 
 /// The first leaf is `nodes[leaves]`; the children of node `n` are `2n` and `2n + 1`; the root is 1.
 #[cfg_attr(test, derive(Clone, PartialEq))]
@@ -42,7 +43,7 @@ impl Ready {
         Some(node - self.leaves)
     }
 
-    #[inline]
+    #[cfg(test)]
     pub(super) fn reach(&self, area: usize) -> u8 {
         self.nodes[self.leaves + area]
     }

@@ -1,4 +1,5 @@
-//! The arena against a plain model, against a peer that says what is not so, and on examples that can be followed by hand.
+//! The arena against a plain model, against a peer that says what is not so, and on examples that can be followed by
+//! hand.
 
 mod plain;
 
@@ -231,7 +232,7 @@ fn however_often_blocks_go_and_come_nothing_is_allocated() {
     let mut arena = arena(256 * KIB, 64 * KIB);
     let mut out = std::collections::VecDeque::new();
     let (mut turn, mut warm) = (0_u64, 0);
-    let turns = if cfg!(miri) { 1000 } else { 1_000_000 };
+    let turns = if cfg!(miri) { 2000 } else { 1_000_000 };
     while turn < turns {
         turn += 1;
         // Sizes of all orders, most of them short, in an order without pattern.
@@ -243,7 +244,7 @@ fn however_often_blocks_go_and_come_nothing_is_allocated() {
             }
             Err(_) => give_back(&mut arena, out.pop_front().expect("something is out if nothing is free")),
         }
-        if turn == turns / 10 {
+        if turn == turns / 2 {
             warm = capacity(&arena);
         }
     }

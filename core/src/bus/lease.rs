@@ -2,9 +2,9 @@
 
 use super::{Bus, Item, Role, at_least_one};
 use crate::error::Cause;
+use crate::held::Kept;
 use crate::ring::Taken;
 use crate::side::Patience;
-use crate::held::Kept;
 use std::ops::Deref;
 use std::sync::Arc;
 

@@ -17,9 +17,9 @@ mod ring;
 mod sleep;
 mod watch;
 
-use crate::error::Cause;
 use crate::blocks::Limits;
 use crate::deadline::Deadline;
+use crate::error::Cause;
 use crate::held::Bell;
 use crate::layout::{Geometry, PARKED, RING, RingSize};
 use crate::park::Parking;
@@ -222,8 +222,5 @@ fn session_of(scheme: Scheme, size: RingSize) -> (Side<Wire>, Side<Wire>) {
     };
     let sends = Wire { ours: Arc::clone(&left), theirs: Arc::clone(&right) };
     let receives = Wire { ours: right, theirs: left };
-    (
-        side(&left_memory, &right_memory, sends),
-        side(&right_memory, &left_memory, receives),
-    )
+    (side(&left_memory, &right_memory, sends), side(&right_memory, &left_memory, receives))
 }

@@ -84,4 +84,3 @@ pub(super) fn least_len(frame: Taken) -> usize {
     let head = if frame.form.is_timed() { DEADLINE } else { 0 };
     head + if frame.form.is_in_block() { Descriptor::BYTES } else { 0 }
 }
-

@@ -1,11 +1,11 @@
 //! Claims for calls: a request or a reply that is written in place.
 
 use super::{CallId, RpcBus};
+use crate::deadline::Deadline;
 use crate::error::Cause;
 use crate::layout::{Descriptor, Form};
 use crate::ring::{Label, Slot};
 use crate::side::{Patience, Want};
-use crate::deadline::Deadline;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 

@@ -127,7 +127,10 @@ mod tests {
             served.expects(id).expect("a place");
             served.queue(id, Request::default());
         }
-        assert_eq!([served.open(), served.open(), served.open(), served.open()], [Some(ID | 2), Some(ID), Some(ID | 1), None]);
+        assert_eq!(
+            [served.open(), served.open(), served.open(), served.open()],
+            [Some(ID | 2), Some(ID), Some(ID | 1), None]
+        );
         assert!(served.request(ID).is_some());
         served.close(ID);
         assert_eq!(served.request(ID), None);

@@ -3,7 +3,7 @@
 use crate::deadline::Deadline;
 use crate::error::{Cause, Error, Refusal};
 use crate::options::Settings;
-use crate::session::handshake::{self, Broken, Session};
+use crate::session::handshake::{self, Broken, Session, TimeLimit};
 use crate::session::name::{self, Address};
 use crate::sys;
 use crate::sys::barrier;
@@ -14,18 +14,16 @@ use std::time::Duration;
 const AGAIN: Duration = Duration::from_millis(5);
 
 /// Joins the listener at `address`. `deadline` is how long the listener may take to appear; the handshake has its own time
-/// on top of that.
+/// on top of that, and has an end even where the deadline is never ([`TimeLimit`]).
 pub(crate) fn connect(address: &str, settings: &Settings, deadline: Deadline) -> Result<Session, Error> {
     let address = Address::parse(address)?;
     barrier::register();
     let birth = Birth::now().map_err(|error| Error::system("prepare for forks", error))?;
     loop {
         let socket = name::connect(&address, deadline)?;
-        let end = match deadline.remaining() {
-            None => Deadline::NEVER,
-            Some(left) => Deadline::after(left + settings.handshake_timeout),
-        };
-        let broken = match handshake::join(socket, settings, birth, end) {
+        let time = settings.handshake_timeout;
+        let end = deadline.remaining().map_or(Deadline::NEVER, |left| Deadline::after(left.saturating_add(time)));
+        let broken = match handshake::join(socket, settings, birth, TimeLimit::new(end, time)) {
             Ok(session) => return Ok(session),
             Err(broken) => broken,
         };

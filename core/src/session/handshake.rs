@@ -13,8 +13,8 @@
 //! ```
 //!
 //! Both sides acknowledge, so neither starts to talk to somebody who is not there. The listener's steps never block
-//! ([`Pending`]); the client's are bounded by a deadline ([`join`]). After this all geometry is private: nothing that the
-//! peer can change is ever asked for a size again.
+//! ([`Pending`]); the client's are bounded by a deadline ([`join`], [`TimeLimit`]). After this all geometry is private:
+//! nothing that the peer can change is ever asked for a size again.
 
 use crate::deadline::Deadline;
 use crate::error::{Cause, Error, Refusal, Violation};
@@ -255,6 +255,31 @@ pub(crate) struct Session {
     pub(crate) clock_ahead: i64,
 }
 
+/// When the client gives up on the listener's side of the handshake.
+///
+/// A listener that has not come to us yet cannot be told from one that stays silent: the kernel connects a client as soon as
+/// there is room in the backlog. So a user who waits for ever waits for the first byte of an answer for ever; from then on
+/// the listener is known to be at it, and has the time that a handshake may take.
+#[derive(Debug)]
+pub(crate) struct TimeLimit {
+    deadline: Deadline,
+    /// How long the handshake may take from its first byte on, where `deadline` is never.
+    once_begun: Duration,
+}
+
+impl TimeLimit {
+    pub(crate) fn new(deadline: Deadline, once_begun: Duration) -> Self {
+        Self { deadline, once_begun }
+    }
+
+    /// The listener has begun to answer.
+    fn begin(&mut self) {
+        if self.deadline == Deadline::NEVER {
+            self.deadline = Deadline::after(self.once_begun);
+        }
+    }
+}
+
 /// Everything that both sides have when the handshake is over.
 struct Joined<'a> {
     settings: &'a Settings,
@@ -393,12 +418,7 @@ impl Pending {
         let (client, server) = geometries(settings);
         let about_me = agree(introduce(settings), about_them, (client.ring, server.ring));
         let mine = make_outbox(server, share_barrier(&about_me, &about_them), self.deadline)?;
-        let offer = Message::Offer(Offer {
-            about: about_me,
-            client,
-            server,
-            segment: mine.len() as u64,
-        });
+        let offer = Message::Offer(Offer { about: about_me, client, server, segment: mine.len() as u64 });
         let fd = mine.fd().expect("a fresh segment has its descriptor");
         send(&self.socket, &offer, &[fd], true)?;
         Ok(Stage::Accept { mine, about_me, about_them })
@@ -448,10 +468,10 @@ pub(crate) enum Step {
 /// How many blocks a side may have out at the other: enough for a reader that holds a thousand.
 const RETURNS: u32 = 4096;
 
-/// The outboxes of the connecting and of the listening end. A side that is sent no blocks gives none back.
+/// The outboxes of the connecting and of the listening end. A side that is sent no blocks has the shortest return ring.
 fn geometries(settings: &Settings) -> (Geometry, Geometry) {
-    let client_returns = if settings.kind == Kind::Rpc { RETURNS } else { 0 };
-    let geometry = |ring, returns| Geometry::new(ring, returns).expect("a power of two, or none");
+    let client_returns = if settings.kind == Kind::Rpc { RETURNS } else { 1 };
+    let geometry = |ring, returns| Geometry::new(ring, returns).expect("a power of two");
     (geometry(settings.client_ring, client_returns), geometry(settings.server_ring, RETURNS))
 }
 
@@ -508,12 +528,12 @@ fn send(
 }
 
 /// The client's side of the handshake, on a connected socket.
-pub(crate) fn join(socket: Fd, settings: &Settings, birth: Birth, deadline: Deadline) -> Result<Session, Broken> {
+pub(crate) fn join(socket: Fd, settings: &Settings, birth: Birth, mut limit: TimeLimit) -> Result<Session, Broken> {
     socket::enable_passcred(socket.as_fd()).map_err(|error| Error::system("ask for credentials", error))?;
     let about_me = introduce(settings);
     say(&socket, &Message::Hello(about_me), &[])?;
     let mut incoming = Incoming::new(true);
-    let arrived = hear(&mut incoming, &socket, deadline)?;
+    let arrived = hear(&mut incoming, &socket, &mut limit)?;
     let Message::Offer(offer) = arrived.message else { return Err(Violation::Handshake.into()) };
     // The socket's own credentials are those of whoever called listen; the message's are the sender's.
     let sender = arrived.sender.ok_or(Violation::Handshake)?;
@@ -522,10 +542,10 @@ pub(crate) fn join(socket: Fd, settings: &Settings, birth: Birth, deadline: Dead
         return Err(Broken::Refused(Refusal::User, text));
     }
     let theirs = attach_outbox(arrived.one_fd()?, offer.segment, offer.server)?;
-    let mut mine = make_outbox(offer.client, share_barrier(&about_me, &offer.about), deadline)?;
+    let mut mine = make_outbox(offer.client, share_barrier(&about_me, &offer.about), limit.deadline)?;
     let fd = mine.fd().expect("a fresh segment has its descriptor");
     say(&socket, &Message::Accept(mine.len() as u64), &[fd])?;
-    let Message::Settled = hear(&mut incoming, &socket, deadline)?.bare()? else {
+    let Message::Settled = hear(&mut incoming, &socket, &mut limit)?.bare()? else {
         return Err(Violation::Handshake.into());
     };
     mine.forget_fd();
@@ -557,16 +577,20 @@ fn say(socket: &Fd, message: &Message, fds: &[std::os::fd::BorrowedFd<'_>]) -> R
 ///
 /// Signals are for the user, but not in the first moments: a handshake that begins anew at each would never end in a storm
 /// of them.
-fn hear(incoming: &mut Incoming, socket: &Fd, deadline: Deadline) -> Result<Arrived, Broken> {
+fn hear(incoming: &mut Incoming, socket: &Fd, limit: &mut TimeLimit) -> Result<Arrived, Broken> {
     let begin = Instant::now();
     loop {
-        if let Some(arrived) = incoming.receive(socket)? {
+        let arrived = incoming.receive(socket)?;
+        if arrived.is_some() || incoming.have > 0 {
+            limit.begin();
+        }
+        if let Some(arrived) = arrived {
             return match arrived.message {
                 Message::Refusal { why, text } => Err(Broken::Refused(why, text)),
                 _ => Ok(arrived),
             };
         }
-        let left = deadline.remaining();
+        let left = limit.deadline.remaining();
         if left.is_some_and(|left| left.is_zero()) {
             return Err(Error::new(Cause::Timeout, "wait for the listener's side of the handshake").into());
         }

@@ -7,8 +7,8 @@
 
 use crate::deadline::Deadline;
 use crate::error::{Cause, Error, Refusal};
-use crate::options::{Options, Settings};
 use crate::layout::SessionKind as Kind;
+use crate::options::{Options, Settings};
 use crate::session::handshake::{self, Broken, Pending, Session, Step};
 use crate::session::name::{Address, Taken};
 use crate::sys::epoll::Epoll;

@@ -13,8 +13,8 @@
 //!
 //! The first 16 bytes never change, so that any two versions can tell each other which they are.
 
-use crate::error::{Refusal, Violation};
 use crate::blocks::Limits;
+use crate::error::{Refusal, Violation};
 use crate::layout::{self, Geometry, RingSize, SessionKind as Kind};
 use crate::options::Trust;
 
@@ -99,9 +99,7 @@ impl Prefix {
     pub(crate) fn decode_body(self, body: &[u8]) -> Result<Message, Violation> {
         let mut words = Words(body);
         let message = match self.tag {
-            tag if tag == Tag::Hello as u32 => {
-                Message::Hello(words.introduction()?)
-            }
+            tag if tag == Tag::Hello as u32 => Message::Hello(words.introduction()?),
             tag if tag == Tag::Offer as u32 => Message::Offer(Offer {
                 about: words.introduction()?,
                 client: words.geometry()?,

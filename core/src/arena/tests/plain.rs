@@ -1,4 +1,5 @@
-//! What any sequence of calls must do, told by a list of regions and a list of the blocks in each, searched from end to end.
+//! What any sequence of calls must do, told by a list of regions and a list of the blocks in each, searched from end to
+//! end.
 
 use super::*;
 use proptest::prelude::*;
@@ -246,7 +247,8 @@ impl Bench {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let len = prop_oneof![4 => 0_u64..1024, 3 => 0_u64..8192, 2 => 0_u64..65536, 1 => (0_u32..10).prop_map(|o| BLOCK_MIN << o)];
+    let exact = (0_u32..10).prop_map(|order| BLOCK_MIN << order);
+    let len = prop_oneof![4 => 0_u64..1024, 3 => 0_u64..8192, 2 => 0_u64..65536, 1 => exact];
     let again = (any::<usize>(), prop::option::of(0_u32..64));
     let step = prop_oneof![
         12 => len.prop_map(Step::Alloc),

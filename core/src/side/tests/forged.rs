@@ -40,7 +40,11 @@ fn an_epoch_that_goes_back_is_corrupt_for_the_next_call() {
     assert_eq!(side.stats.bells_rung, 1, "one bell an epoch");
     peer.forge(PARKED, 8 << 8 | 2 | 1);
     let slot = side.slot(8, Patience::None).expect("room");
-    assert_eq!(side.commit(slot, 3, 8, Show::Now), Ok(()), "the frame is out; no claim is left to be tried again");
+    assert_eq!(
+        side.commit(slot, Label::data(3), 8, Show::Now),
+        Ok(()),
+        "the frame is out; no claim is left to be tried again"
+    );
     assert_eq!(side.publish(4, b"", Show::Now, Patience::None), corrupt(Violation::Parked));
     assert_eq!(side.take(soon()), corrupt(Violation::Parked));
     assert_eq!(side.state(), State::Corrupt);
