@@ -153,6 +153,9 @@ pub enum Violation {
     /// A request or reply with an id that cannot be: more calls than agreed, or a reply to nothing.
     #[error("a call id that cannot be")]
     Correlation,
+    /// A reply finds no room: the peer has more of them unread than it may have calls in flight.
+    #[error("no room for a reply where it was agreed")]
+    Reserve,
     /// A handshake message that cannot be understood.
     #[error("a malformed handshake")]
     Handshake,

@@ -277,10 +277,10 @@ impl RingSize {
 /// Bytes of a deadline, which stands before the payload of a timed request.
 pub(crate) const DEADLINE: usize = 8;
 
-/// What requests leave free in a ring, so that `calls` replies of up to `inline` bytes always find room: one more than can be
-/// under way, the credit that may lag behind, and the spare line.
+/// What requests leave free in a ring, so that `calls` replies of up to `inline` bytes always find room: as many as can be
+/// under way, the one that is being read, the longest pad, the credit that may lag behind, and the spare line.
 pub(crate) fn kept_for_replies(ring: RingSize, calls: u32, inline: usize) -> u64 {
-    (u64::from(calls) + 1) * frame_bytes(inline.max(DEADLINE + Descriptor::BYTES)) + ring.credit_step() + LINE
+    (u64::from(calls) + 2) * frame_bytes(inline.max(DEADLINE + Descriptor::BYTES)) + ring.credit_step() + LINE
 }
 
 /// Whether a ring bears so many calls of that size: what is kept for replies is at most half of it, and beside that two of

@@ -2,7 +2,7 @@
 
 use super::{CallId, RpcBus};
 use crate::deadline::Deadline;
-use crate::error::Cause;
+use crate::error::{Cause, Violation};
 use crate::layout::{Descriptor, Form};
 use crate::ring::{Label, Slot};
 use crate::side::{Patience, Want};
@@ -79,7 +79,8 @@ impl RpcBus {
     pub fn claim_reply(&mut self, id: u32, len: usize) -> Result<CallClaim<'_>, Cause> {
         self.open_request(id)?;
         let slot = match self.side.claim(len, Patience::None) {
-            Err(Cause::Full) => return Err(Cause::OutOfMemory),
+            Err(Cause::Full) if len > self.side.inline_limit() => return Err(Cause::OutOfMemory),
+            Err(Cause::Full) => return Err(self.side.corrupt(Violation::Reserve)),
             other => other?,
         };
         Ok(CallClaim { bus: self, slot, replies_to: Some(id) })

@@ -53,6 +53,12 @@ impl Served {
         }
     }
 
+    /// A request that is answered without having been served.
+    pub(super) fn open_at_once(&mut self, id: u32, request: Request) {
+        let place = &mut self.places[(id & 0xFFFF) as usize];
+        (place.id, place.state, place.request) = (id, State::Open, request);
+    }
+
     /// Queues a request whose body is in its place.
     pub(super) fn queue(&mut self, id: u32, request: Request) {
         let number = (id & 0xFFFF) as u16;

@@ -17,7 +17,7 @@ use crate::sys::{self, barrier, socket};
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// How many bytes are looked at at once: more than one bell and a few other records are never out in honest traffic.
@@ -38,18 +38,32 @@ pub(crate) struct Link {
     news: VecDeque<News>,
 }
 
-/// The socket, and whose it is: what a thread needs that only wants to wake the peer.
+/// The socket.
 #[derive(Debug)]
 struct Line {
     socket: Fd,
-    birth: Birth,
 }
 
-impl Bell for Line {
+impl Line {
     fn ring(&self) {
         // A full buffer means that it rings already; a peer that is gone is told by the next look.
         if let Err(error) = socket::ring(self.socket.as_fd()) {
             tracing::trace!(%error, "the bell could not be rung");
+        }
+    }
+}
+
+/// The way to the peer for whoever gives something back. It keeps no session open.
+#[derive(Debug)]
+struct LineBell {
+    line: Weak<Line>,
+    birth: Birth,
+}
+
+impl Bell for LineBell {
+    fn ring(&self) {
+        if let Some(line) = self.line.upgrade() {
+            line.ring();
         }
     }
 
@@ -61,7 +75,7 @@ impl Bell for Line {
 impl Link {
     /// `told`: what this side said that it would map of the peer's arena.
     pub(crate) fn new(socket: Fd, birth: Birth, barrier: bool, told: Limits) -> Self {
-        let line = Arc::new(Line { socket, birth });
+        let line = Arc::new(Line { socket });
         Self { line, birth, barrier, regions: Regions::new(told), news: VecDeque::new() }
     }
 
@@ -167,7 +181,7 @@ impl Channel for Link {
     }
 
     fn bell(&self) -> Arc<dyn Bell> {
-        Arc::clone(&self.line) as _
+        Arc::new(LineBell { line: Arc::downgrade(&self.line), birth: self.birth })
     }
 
     fn sleep(&mut self, time: Option<Duration>) -> Result<bool, Cause> {
