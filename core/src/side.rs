@@ -16,7 +16,7 @@ use crate::ring::{Reader, Taken, Writer};
 use crate::span::{ReadHeader, ReadSpan, WriteHeader, WriteSpan};
 use crate::sync::Ordering::{Acquire, Relaxed, Release};
 use crate::sync::{full_fence, spin_hint};
-use crate::wait::{Budget, DISTANCE, PULSE, Pulse, STREAM, Wait, breath, now};
+use crate::wait::{Budget, DISTANCE, PULSE, Pulse, STREAM, Wait, breath, gathering, now};
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -497,6 +497,14 @@ impl<C: Channel> Side<C> {
         }
     }
 
+    /// Before a wait for one of many replies: leaves the peer alone until several of them may have come.
+    #[inline]
+    pub(crate) fn let_replies_gather(&self, calls: u32) {
+        if u64::from(calls) >= STREAM && !self.reader.has_data() && self.strategy != Wait::Park && !self.one_cpu {
+            leave_alone(gathering(calls));
+        }
+    }
+
     /// Whether frames come one behind the other, and a microsecond is nothing: not so for [`Wait::Spin`], nor in a model, where
     /// time stands still.
     #[inline]
@@ -508,11 +516,7 @@ impl<C: Channel> Side<C> {
     }
 
     fn breathe(&self) {
-        let start = now();
-        let time = breath(self.stats.frames_received - self.received_before);
-        while now() - start < time {
-            spin_hint();
-        }
+        leave_alone(breath(self.stats.frames_received - self.received_before));
     }
 
     fn wait_long(&mut self, want: Want, deadline: Deadline) -> Result<(), Cause> {
@@ -660,6 +664,14 @@ impl<C: Channel> Side<C> {
         }
         full_fence();
         self.is_there(want)
+    }
+}
+
+/// Passes the time without touching what the peer writes.
+fn leave_alone(time: Duration) {
+    let start = now();
+    while now() - start < time {
+        spin_hint();
     }
 }
 

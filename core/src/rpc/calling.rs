@@ -220,6 +220,7 @@ impl RpcBus {
                 self.serve_by_handler()?;
                 continue;
             }
+            self.side.let_replies_gather(self.calls.in_flight());
             let frame = self.side.take(patience)?;
             self.admit(frame)?;
         }
