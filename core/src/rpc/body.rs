@@ -12,7 +12,10 @@ use std::sync::Arc;
 
 #[derive(Debug, Default)]
 pub(super) struct Body {
+    /// As long as the longest payload so far, so that a shorter one clears nothing.
     bytes: Vec<u8>,
+    /// How much of it is the payload.
+    len: usize,
     held: Option<Held>,
 }
 
@@ -24,8 +27,8 @@ impl Body {
             return self.fetch_block(side, frame, copies);
         }
         let head = if frame.form.is_timed() { DEADLINE } else { 0 };
-        self.bytes.resize(frame.len - head, 0);
-        side.reader.copy_part(frame, head, &mut self.bytes);
+        let room = self.room(frame.len - head)?;
+        side.reader.copy_part(frame, head, room);
         Ok(())
     }
 
@@ -34,13 +37,22 @@ impl Body {
     fn fetch_block(&mut self, side: &mut Side<Link>, frame: Taken, copies: bool) -> Result<(), Cause> {
         let held = side.resolve(frame)?;
         if copies {
-            self.bytes.try_reserve(held.len()).map_err(|_| Cause::OutOfMemory)?;
-            self.bytes.resize(held.len(), 0);
-            held.copy(&mut self.bytes);
+            held.copy(self.room(held.len())?);
         } else {
             self.held = Some(held);
         }
         Ok(())
+    }
+
+    /// Room for a payload of `len` bytes.
+    #[inline]
+    fn room(&mut self, len: usize) -> Result<&mut [u8], Cause> {
+        if self.bytes.len() < len {
+            self.bytes.try_reserve(len - self.bytes.len()).map_err(|_| Cause::OutOfMemory)?;
+            self.bytes.resize(len, 0);
+        }
+        self.len = len;
+        Ok(&mut self.bytes[..len])
     }
 
     /// Gives the block back, and keeps the buffer unless it was made for something unusually large.
@@ -49,17 +61,17 @@ impl Body {
         if self.held.is_some() {
             self.held = None;
         }
-        if self.bytes.capacity() > KEPT {
+        if self.bytes.len() > KEPT {
             self.bytes = Vec::new();
         }
-        self.bytes.clear();
+        self.len = 0;
     }
 
     /// Takes the payload out, to be kept for as long as one likes.
     pub(super) fn keep(&mut self) -> Kept {
         match self.held.take() {
             Some(held) => Kept::Held(Arc::new(held)),
-            None => Kept::Copied(Box::from(&self.bytes[..])),
+            None => Kept::Copied(Box::from(&self.bytes[..self.len])),
         }
     }
 }
@@ -74,7 +86,7 @@ impl Deref for Body {
     fn deref(&self) -> &[u8] {
         match &self.held {
             Some(held) => held,
-            None => &self.bytes,
+            None => &self.bytes[..self.len],
         }
     }
 }
