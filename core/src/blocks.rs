@@ -52,6 +52,12 @@ impl Limits {
         }
     }
 
+    /// The same, as far as whole pages of `page` bytes go: a region has no part of one.
+    pub(crate) fn in_pages(self, page: u64) -> Self {
+        let whole = |bytes: u64| bytes - bytes % page;
+        Self { memory: whole(self.memory), region: whole(self.region), ..self }
+    }
+
     /// The longest payload that can be sent in a block: blocks are powers of two, and one is not longer than a region.
     fn payload_max(self) -> u64 {
         let room = self.memory.min(self.region);
@@ -71,6 +77,10 @@ pub(crate) struct Outgoing {
     pub(crate) claimed: Option<(Block, Slot)>,
     /// A region in which nothing is out, and since when.
     idle: Option<(u32, Instant)>,
+    /// Something has come back since a block was last looked for: taken already, and so no longer to be seen in the ring.
+    came_back: bool,
+    /// No further region may be announced before the peer has mapped more than this many.
+    unseen: Option<u64>,
 }
 
 /// The peer's arena: its regions by their ids, and the way back.
@@ -85,12 +95,27 @@ pub(crate) struct Incoming {
 impl Outgoing {
     /// `entries`: how many blocks may be out at once. `window`: bytes of memory that are preferred to the rest.
     pub(crate) fn new(returns: ReturnReader, entries: u32, window: u64, limits: Limits) -> Self {
-        Self { arena: Arena::new(entries, window), returns, regions: Vec::new(), limits, claimed: None, idle: None }
+        Self {
+            arena: Arena::new(entries, window),
+            returns,
+            regions: Vec::new(),
+            limits,
+            claimed: None,
+            idle: None,
+            came_back: false,
+            unseen: None,
+        }
     }
 
-    /// Whether something has come back that was not yet taken.
-    pub(crate) fn has_returns(&self) -> bool {
-        self.returns.has_some()
+    /// Whether there is a reason to look for a block again: something has come back, or the peer, which says that it has mapped
+    /// `seen` regions, has caught up.
+    pub(crate) fn has_news(&self, seen: u64) -> bool {
+        self.came_back || self.returns.has_some() || self.unseen.is_some_and(|unseen| unseen != seen)
+    }
+
+    /// Before a look for a block: what is news from here on comes later.
+    fn begin_look(&mut self) {
+        (self.came_back, self.unseen) = (false, None);
     }
 
     pub(crate) fn usage(&self) -> arena::Usage {
@@ -110,6 +135,7 @@ impl Outgoing {
                 None => self.arena.give_back(entry)?,
             }
         }
+        self.came_back |= some;
         Ok(some)
     }
 
@@ -232,7 +258,10 @@ impl<C: Channel> Side<C> {
             return Err(Cause::TooLarge { len, max });
         }
         let share = self.outgoing.limits.memory / 8 * 7;
+        // One that was dropped or leaked: nothing else can be done while a claim is open.
+        self.abort_claim();
         loop {
+            self.outgoing.begin_look();
             if self.outgoing.arena.usage().bytes_out + len.next_power_of_two() <= share {
                 return Ok(());
             }
@@ -250,8 +279,11 @@ impl<C: Channel> Side<C> {
         if len > max {
             return Err(Cause::TooLarge { len, max });
         }
+        // One that was dropped or leaked: nothing else can be done while a claim is open.
+        self.abort_claim();
         let mut waited = false;
         loop {
+            self.outgoing.begin_look();
             let no_block = match self.outgoing.arena.alloc(len) {
                 Ok(block) => return Ok(block),
                 Err(no_block) => no_block,
@@ -293,14 +325,23 @@ impl<C: Channel> Side<C> {
     fn grow(&mut self, needed: u64, patience: Patience) -> Result<bool, Cause> {
         let id = self.outgoing.regions.len() as u64;
         let Some(bytes) = self.outgoing.next_region(needed) else { return Ok(false) };
-        if id >= self.seen_regions()? + UNSEEN_MAX || id > u64::from(arena::REGION_MAX) {
+        let seen = self.seen_regions()?;
+        if id > u64::from(arena::REGION_MAX) {
+            return Ok(false);
+        }
+        if id >= seen + UNSEEN_MAX {
+            self.outgoing.unseen = Some(seen);
             return Ok(false);
         }
         let deadline = match patience {
             Patience::None => Deadline::NEVER,
             Patience::Until(deadline) => deadline,
         };
-        let Some(span) = self.channel_mut().make_region(id as u32, bytes, deadline)? else { return Ok(false) };
+        let Some(span) = self.channel_mut().make_region(id as u32, bytes, deadline)? else {
+            // The peer has announcements of ours to read, and says so when it has.
+            self.outgoing.unseen = Some(seen);
+            return Ok(false);
+        };
         self.outgoing.regions.push(Some(span));
         self.outgoing.arena.add_region(id as u32, bytes);
         Ok(true)
@@ -312,8 +353,10 @@ impl<C: Channel> Side<C> {
         if seen > self.outgoing.regions.len() as u64 { Err(self.corrupt(Violation::Region)) } else { Ok(seen) }
     }
 
-    /// Gives a region back in which nothing has been out for a while. The peer unmaps it and confirms; until then it counts.
-    pub(crate) fn trim(&mut self) {
+    /// Takes what has come back, and gives a region back in which nothing has been out for a while. The peer unmaps it and
+    /// confirms; until then it counts.
+    pub(crate) fn trim(&mut self) -> Result<(), Violation> {
+        self.outgoing.collect()?;
         let now = now();
         match (self.outgoing.arena.idle_region(), self.outgoing.idle) {
             (None, _) => self.outgoing.idle = None,
@@ -325,6 +368,7 @@ impl<C: Channel> Side<C> {
             }
             (Some(id), _) => self.outgoing.idle = Some((id, now)),
         }
+        Ok(())
     }
 
     /// Learns of the regions that were announced since.
@@ -356,6 +400,24 @@ impl<C: Channel> Side<C> {
             Some(region) => self.incoming.held(told, region),
             None => Err(Violation::Region),
         };
-        held.map_err(|violation| self.corrupt(violation))
+        match held {
+            Ok(held) => {
+                // What was counted when the frame was taken is what stands in the ring.
+                self.stats.bytes_received += held.len() as u64;
+                self.stats.bytes_received -= frame.len as u64;
+                Ok(held)
+            }
+            Err(violation) => Err(self.corrupt(violation)),
+        }
+    }
+
+    /// How long the payload is said to be of a frame whose payload is in a block: no more than may be sent.
+    pub(crate) fn told_len(&self, frame: Taken) -> usize {
+        let mut bytes = [0; Descriptor::BYTES];
+        if frame.len < bytes.len() {
+            return 0;
+        }
+        self.reader.copy_part(frame, frame.len - bytes.len(), &mut bytes);
+        Descriptor::decode(bytes).len.min(self.incoming.message_max) as usize
     }
 }

@@ -121,6 +121,11 @@ impl Inbox {
         if frame.form != Form::DATA.in_block() {
             return Err(side.corrupt(Violation::FrameKind));
         }
+        // The frame has been taken and is not lost: the next call finds it there.
+        if self.copies && self.bytes.try_reserve(side.told_len(frame)).is_err() {
+            side.unresolved = Some(frame);
+            return Err(Cause::OutOfMemory);
+        }
         let held = side.resolve(frame)?;
         let len = held.len();
         if self.copies {

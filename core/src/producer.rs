@@ -47,6 +47,7 @@ impl<C: Channel> Side<C> {
         self.writer.fill(slot, 0, head);
         self.writer.fill(slot, head.len(), payload);
         self.finish(slot, label, len, Show::Now);
+        self.stats.bytes_sent -= head.len() as u64;
         Ok(())
     }
 
@@ -113,7 +114,6 @@ impl<C: Channel> Side<C> {
     #[inline(never)]
     fn claim_block(&mut self, len: usize, patience: Patience) -> Result<Slot, Cause> {
         self.check_sendable(0)?;
-        self.abort_claim();
         let block = self.block(len as u64, patience)?;
         match self.room(Descriptor::BYTES, patience) {
             Ok(slot) => {
@@ -155,7 +155,9 @@ impl<C: Channel> Side<C> {
         self.outgoing.commit(block);
         self.writer.fill(slot, head, &told.encode());
         self.finish(slot, Label { form: label.form.in_block(), ..label }, head + Descriptor::BYTES, show);
-        self.stats.bytes_sent += (len - Descriptor::BYTES.min(len)) as u64;
+        // What was counted is what stands in the ring.
+        self.stats.bytes_sent += len as u64;
+        self.stats.bytes_sent -= (head + Descriptor::BYTES) as u64;
     }
 
     /// Publishes every frame of `frames`, in groups as large as the ring has room for. Answers how many went out, or why

@@ -4,6 +4,8 @@
 //! deadline, until the peer is gone. What differs between the product and the models is behind [`Channel`]: how to ring, how to
 //! sleep, what came over the socket, and the barrier. So the models run the waiting that ships.
 
+mod waiting;
+
 use crate::blocks::{Incoming, Limits, Outgoing};
 use crate::deadline::Deadline;
 use crate::error::{Cause, Violation};
@@ -15,11 +17,10 @@ use crate::returns::{ReturnReader, ReturnWriter};
 use crate::ring::{Reader, Taken, Writer};
 use crate::span::{ReadHeader, ReadSpan, WriteHeader, WriteSpan};
 use crate::sync::Ordering::{Acquire, Relaxed, Release};
-use crate::sync::{full_fence, spin_hint};
-use crate::wait::{Budget, DISTANCE, PULSE, Pulse, STREAM, Wait, breath, gathering, now};
+use crate::wait::{Budget, Pulse, Wait};
 use std::cell::Cell;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What a side needs of the connection beside the memory.
 pub(crate) trait Channel {
@@ -107,18 +108,6 @@ pub(crate) enum Patience {
     /// Wait, at most until then.
     Until(Deadline),
 }
-
-/// How often a spin looks between two looks at the clock: one to two microseconds, which is longer than a lively peer takes
-/// to answer, so that lively traffic never reads the clock. A model looks once, because each
-/// look multiplies the runs that it has to go through.
-const LOOKS: u32 = if cfg!(loom) { 1 } else { 1024 };
-
-/// How long a spinning writer waits before it asks for a credit out of turn: about what a reader takes for an eighth of a
-/// default ring, so that a reader that is at work is not asked at all.
-const STARVE_AFTER: Duration = Duration::from_micros(50);
-
-/// The longest sleep that nothing protects. It bounds what a wake-up lost in a store buffer can cost.
-const NAP: Duration = Duration::from_millis(1);
 
 /// One side of a session.
 #[derive(Debug)]
@@ -293,6 +282,8 @@ impl<C: Channel> Side<C> {
     /// Says how many of the peer's regions are mapped here: it may announce more.
     pub(crate) fn tell_seen(&mut self, regions: u64) {
         self.header.store_u64(SEEN, regions, Release);
+        // A peer that broke the protocol is over after this, and the next call says so.
+        let _ = self.stored(Reasons::BLOCKS);
     }
 
     /// The longest payload that this end puts into the ring.
@@ -372,7 +363,7 @@ impl<C: Channel> Side<C> {
     #[inline(never)]
     pub(crate) fn attend(&mut self) {
         self.pulse.looked();
-        self.trim();
+        let trimmed = self.trim();
         let heard = self.channel.hear();
         self.stats.bells_heard += heard.bells;
         if heard.bells > 0 {
@@ -380,7 +371,7 @@ impl<C: Channel> Side<C> {
             self.parking.end();
         }
         self.starved = heard.starved;
-        let violation = match self.take_news() {
+        let violation = match trimmed.and_then(|()| self.take_news()) {
             Err(violation) => Some(violation),
             Ok(()) if self.stats.bells_heard > self.parking.epochs() => Some(Violation::Bells),
             Ok(()) => heard.violation,
@@ -442,245 +433,6 @@ impl<C: Channel> Side<C> {
         // SYNC close: release, after the last commit.
         self.header.store_u64(CLOSE, self.writer.tail() | 1, Release);
     }
-
-    /// Whether what is wanted is there. A violation counts as there: the caller's next step finds and reports it.
-    #[inline]
-    fn is_there(&mut self, want: Want) -> bool {
-        match want {
-            Want::Data => self.reader.has_data(),
-            Want::Room(end) => self.writer.has_room(end).unwrap_or(true),
-            Want::Block => self.outgoing.has_returns(),
-            Want::DataOrRoom(end) => self.reader.has_data() || self.writer.has_room(end).unwrap_or(true),
-            Want::DataOrBlock => self.reader.has_data() || self.outgoing.has_returns(),
-            Want::Read(position) => self.writer.has_room(u64::MAX).is_err() || self.writer.seen_read() >= position,
-        }
-    }
-
-    /// A few looks before anything is set up, because in lively traffic the message is about to arrive. Whether it did.
-    #[inline]
-    pub(crate) fn look_a_while(&mut self, want: Want) -> bool {
-        if self.strategy == Wait::Park || self.one_cpu {
-            return false;
-        }
-        self.let_a_stream_get_ahead(want);
-        for _ in 0..LOOKS {
-            if self.is_there(want) {
-                self.budget.paid();
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Waits until `want` is there, the deadline passes, a signal comes, or the peer is gone and `want` will never come.
-    #[inline(never)]
-    pub(crate) fn wait(&mut self, want: Want, deadline: Deadline) -> Result<(), Cause> {
-        if self.look_a_while(want) { Ok(()) } else { self.wait_long(want, deadline) }
-    }
-
-    /// After a run of frames, leaves the writer alone for a moment.
-    #[inline]
-    fn let_a_stream_get_ahead(&mut self, want: Want) {
-        if want == Want::Data && self.is_in_a_stream() {
-            self.breathe();
-        }
-        self.received_before = self.stats.frames_received;
-    }
-
-    /// In the middle of a run of frames, leaves the writer alone for a moment if it is too close ahead: a reader that is as
-    /// fast as the writer would otherwise stay on its heels without ever finding the ring empty.
-    #[inline(never)]
-    fn keep_distance(&mut self) {
-        if self.is_in_a_stream() && !self.reader.is_far_behind(DISTANCE) {
-            self.breathe();
-            self.received_before = self.stats.frames_received;
-        }
-    }
-
-    /// Before a wait for one of many replies: leaves the peer alone until several of them may have come.
-    #[inline]
-    pub(crate) fn let_replies_gather(&self, calls: u32) {
-        if u64::from(calls) >= STREAM && !self.reader.has_data() && self.strategy != Wait::Park && !self.one_cpu {
-            leave_alone(gathering(calls));
-        }
-    }
-
-    /// Whether frames come one behind the other, and a microsecond is nothing: not so for [`Wait::Spin`], nor in a model, where
-    /// time stands still.
-    #[inline]
-    fn is_in_a_stream(&self) -> bool {
-        !cfg!(loom)
-            && self.stats.frames_received - self.received_before >= STREAM
-            && self.strategy == Wait::Adaptive
-            && !self.one_cpu
-    }
-
-    fn breathe(&self) {
-        leave_alone(breath(self.stats.frames_received - self.received_before));
-    }
-
-    fn wait_long(&mut self, want: Want, deadline: Deadline) -> Result<(), Cause> {
-        self.give_credit()?;
-        if self.over.is_some() {
-            return self.look_for_the_peer(want);
-        }
-        let start = now();
-        let spin = match self.strategy {
-            Wait::Park => Duration::ZERO,
-            Wait::Adaptive => self.budget.get(),
-            Wait::Spin => Duration::MAX,
-        };
-        if !spin.is_zero() {
-            if self.spin(want, deadline, start, spin)? {
-                self.budget.paid();
-                return Ok(());
-            }
-            self.budget.wasted();
-        }
-        self.park(want, deadline)?;
-        self.budget.slept(now() - start);
-        Ok(())
-    }
-
-    /// Looks without sleeping for at most `time`. Whether what was wanted came.
-    fn spin(&mut self, want: Want, deadline: Deadline, start: Instant, time: Duration) -> Result<bool, Cause> {
-        let mut last_look = start;
-        loop {
-            for _ in 0..LOOKS {
-                if self.is_there(want) {
-                    return Ok(true);
-                }
-            }
-            if self.one_cpu {
-                std::thread::yield_now();
-            }
-            spin_hint();
-            let now = now();
-            if now - last_look >= PULSE {
-                last_look = now;
-                self.look_for_the_peer(want)?;
-            }
-            if deadline.has_passed() {
-                return if self.is_there(want) { Ok(true) } else { Err(Cause::Timeout) };
-            }
-            if now - start >= time {
-                return Ok(false);
-            }
-            if now - start >= STARVE_AFTER {
-                self.starve_for(want);
-            }
-        }
-    }
-
-    /// Asks the peer for a credit, if that is what is waited for.
-    fn starve_for(&mut self, want: Want) {
-        if matches!(want, Want::Room(_) | Want::Read(_) | Want::DataOrRoom(_)) {
-            self.writer.starve();
-        }
-    }
-
-    /// Looks at the socket; an error if the peer is gone and left nothing of what is wanted.
-    fn look_for_the_peer(&mut self, want: Want) -> Result<(), Cause> {
-        self.attend();
-        let ends = self.over.or(self.starved.then_some(Cause::OutOfMemory));
-        match ends {
-            Some(cause) if !self.is_there(want) => Err(cause),
-            _ => Ok(()),
-        }
-    }
-
-    /// Sleeps until what is wanted is there. Each turn of the loop is one epoch.
-    fn park(&mut self, want: Want, deadline: Deadline) -> Result<(), Cause> {
-        self.stats.parks += 1;
-        loop {
-            // What is left of the ring goes back first: the peer may be waiting for just that.
-            self.give_credit()?;
-            self.starve_for(want);
-            self.parking.begin(want.reasons());
-            if self.parking.asks_for_fences() {
-                full_fence();
-            }
-            let slept = self.sleep_out_epoch(want, deadline);
-            self.parking.end();
-            match slept {
-                Ok(Woken::There) => return Ok(()),
-                Ok(Woken::Heard) => self.look_for_the_peer(want)?,
-                Err(cause) => return Err(cause),
-            }
-            if self.is_there(want) {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Sleeps within one open epoch: first a nap, then, behind a barrier, for as long as it takes.
-    fn sleep_out_epoch(&mut self, want: Want, deadline: Deadline) -> Result<Woken, Cause> {
-        let mut naps = !self.parking.asks_for_fences();
-        loop {
-            if self.is_there(want) {
-                return Ok(Woken::There);
-            }
-            if let Some(cause) = self.over {
-                return Err(cause);
-            }
-            let left = deadline.remaining();
-            if left == Some(Duration::ZERO) {
-                return Err(Cause::Timeout);
-            }
-            let time = if naps { Some(left.map_or(NAP, |left| left.min(NAP))) } else { left };
-            if self.channel.sleep(time)? {
-                return Ok(Woken::Heard);
-            }
-            if naps {
-                self.stats.naps += 1;
-                // From here on a store that the peer made before it saw our epoch is visible to us, or it sees our epoch.
-                naps = !self.channel.barrier();
-            }
-        }
-    }
-
-    /// From now on a foreign event loop watches the descriptor, which cannot nap and look again.
-    pub(crate) fn watch(&self) {
-        if self.watched.replace(true) {
-            return;
-        }
-        self.parking.ask_for_fences();
-        // A peer that had already loaded the old word has, after this, also made the store before it visible. Where the
-        // barrier cannot be had, a nap does the same: no store stays in a store buffer that long.
-        if !self.channel.barrier() {
-            std::thread::sleep(NAP);
-        }
-    }
-
-    /// Before `Empty` or `Full` is answered: makes sure that the peer will ring when that changes, if somebody watches.
-    /// Whether what was wanted has come meanwhile.
-    pub(crate) fn arm(&mut self, want: Want) -> bool {
-        if !self.watched.get() {
-            return false;
-        }
-        self.attend();
-        if !self.parking.is_open_for(want.reasons()) {
-            self.parking.begin(want.reasons());
-        }
-        full_fence();
-        self.is_there(want)
-    }
-}
-
-/// Passes the time without touching what the peer writes.
-fn leave_alone(time: Duration) {
-    let start = now();
-    while now() - start < time {
-        spin_hint();
-    }
-}
-
-/// How a sleep ended, when it did not fail.
-enum Woken {
-    /// What was wanted is there.
-    There,
-    /// Something came over the socket.
-    Heard,
 }
 
 #[cfg(all(test, not(loom)))]

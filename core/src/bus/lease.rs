@@ -211,6 +211,11 @@ impl<'a> Batch<'a> {
 
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
+        if self.bus.side.unresolved.is_some() {
+            // The frame behind the last was taken with them, and is still to be delivered: its lines go back with it.
+            self.bus.inbox.clear();
+            return;
+        }
         self.bus.release();
     }
 }

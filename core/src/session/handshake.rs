@@ -318,7 +318,7 @@ impl Joined<'_> {
             fences: !barrier,
             one_cpu: same_cpu || sys::cpus_online() == 1,
             inline_limit: self.inline_limit,
-            limits: self.settings.limits.and(self.about_them.limits),
+            limits: self.settings.limits.and(self.about_them.limits).in_pages(sys::round_to_page(1) as u64),
             message_max: self.settings.limits.message,
             window: sys::working_window(),
         };
@@ -541,6 +541,7 @@ pub(crate) fn join(socket: Fd, settings: &Settings, birth: Birth, mut limit: Tim
         let text = format!("the listener belongs to user {}; this end accepts only its own", sender.uid);
         return Err(Broken::Refused(Refusal::User, text));
     }
+    check_terms(&about_me, &offer)?;
     let theirs = attach_outbox(arrived.one_fd()?, offer.segment, offer.server)?;
     let mut mine = make_outbox(offer.client, share_barrier(&about_me, &offer.about), limit.deadline)?;
     let fd = mine.fd().expect("a fresh segment has its descriptor");
@@ -563,6 +564,20 @@ pub(crate) fn join(socket: Fd, settings: &Settings, birth: Birth, mut limit: Tim
         inline_limit: inline_limit(settings, offer.about),
     };
     Ok(joined.into_session())
+}
+
+/// Whether the listener keeps to what was asked of it: it lowers the number of calls and their size, and only to what its rings
+/// can bear.
+fn check_terms(me: &Introduction, offer: &Offer) -> Result<(), Violation> {
+    let Introduction { kind, calls, inline_limit, .. } = offer.about;
+    if kind != me.kind {
+        return Err(Violation::Handshake);
+    }
+    let ring =
+        if offer.client.ring.bytes() < offer.server.ring.bytes() { offer.client.ring } else { offer.server.ring };
+    let kept = (1..=me.calls).contains(&calls) && inline_limit <= me.inline_limit;
+    let borne = kind == Kind::Bus || kept && calls_fit(ring, calls, inline_limit as usize);
+    if borne { Ok(()) } else { Err(Violation::Geometry) }
 }
 
 /// Sends as the client does: a listener that has hung up may have said why, so that is for the next `hear` to find.

@@ -10,8 +10,10 @@ use super::*;
 use crate::layout::{PARKED, READ, RING, RingSize, STARVING};
 use crate::ring::{Label, Show};
 use crate::sync::Ordering::Relaxed;
+use crate::wait::PULSE;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard};
+use std::time::Instant;
 
 /// Watchdog of every wait that is expected to end well.
 const SOON: Duration = Duration::from_secs(10);
