@@ -22,6 +22,11 @@ const FIRST_REGION: u64 = 4 << 20;
 /// The largest region that is made before it is needed at that size.
 const DOUBLE_UP_TO: u64 = 256 << 20;
 
+/// How long a sender waits for a block to come back before it makes a new region: a few times what a reader of the longest
+/// common blocks takes for one. Without it a stream of 256 KiB went through 67 MiB of blocks at half the rate (33 us a block
+/// instead of 14).
+const GROW_AFTER: Duration = Duration::from_micros(200);
+
 /// How long a region is idle before it is given back.
 const IDLE: Duration = Duration::from_secs(1);
 
@@ -293,21 +298,38 @@ impl<C: Channel> Side<C> {
                 Ok(false) => {}
                 Err(violation) => return Err(self.corrupt(violation)),
             }
-            if let NoBlock::Region { needed } = no_block
-                && self.grow(needed, patience)?
-            {
-                continue;
-            }
             if !waited {
                 waited = true;
                 // The peer cannot give back what it has not been shown.
                 self.flush()?;
                 self.stats.waits_for_room += 1;
+                if self.one_comes_back_soon(patience)? {
+                    continue;
+                }
+            }
+            if let NoBlock::Region { needed } = no_block
+                && self.grow(needed, patience)?
+            {
+                continue;
             }
             match patience {
                 Patience::None => self.answer_no_block()?,
                 Patience::Until(deadline) => self.wait(Want::Block, deadline)?,
             }
+        }
+    }
+
+    /// Before the arena grows: whether a block comes back in a moment. A sender that is faster than its reader would else take
+    /// ever more memory instead of its turn.
+    fn one_comes_back_soon(&mut self, patience: Patience) -> Result<bool, Cause> {
+        let Patience::Until(deadline) = patience else { return Ok(false) };
+        if self.outgoing.arena.usage().blocks_out == 0 {
+            return Ok(false);
+        }
+        match self.wait(Want::Block, deadline.min(Deadline::after(GROW_AFTER))) {
+            Ok(()) => Ok(true),
+            Err(Cause::Timeout) => Ok(false),
+            Err(cause) => Err(cause),
         }
     }
 

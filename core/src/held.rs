@@ -12,10 +12,9 @@ use crate::arena;
 use crate::park::{Reasons, Waker};
 use crate::returns::ReturnWriter;
 use crate::span::ReadSpan;
-use crate::sync::{AtomicU64, Ordering::Relaxed};
+use crate::sync::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::fmt;
 use std::ops::Deref;
-use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// How to wake the peer, from any thread.
@@ -101,7 +100,7 @@ impl PeerRegion {
 
 impl Drop for PeerRegion {
     fn drop(&mut self) {
-        if *self.forgotten.get_mut() {
+        if self.forgotten.load(Relaxed) {
             self.returner.push(arena::forgotten_entry(self.id));
         }
     }

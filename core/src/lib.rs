@@ -1,8 +1,9 @@
-//! Messages between two processes of one host, through shared memory that each side alone writes.
+//! Messages and calls between two processes of one host, through shared memory that each side alone writes.
 //!
-//! A [`Bus`] is one end of a one-way stream of frames: the end that listens receives, the end that connects sends. Each
-//! side writes into a piece of memory of its own, which the other can only read. A small message moves in one cache
-//! line, a side with nothing to do sleeps, and the death of a peer is an error, after everything that it had sent.
+//! A [`Bus`] is one end of a one-way stream of frames: the end that listens receives, the end that connects sends. An
+//! [`RpcBus`] is one end of a session for calls: both ends may call, and both may serve. Each side writes into memory of its
+//! own, which the other can only read. A small message moves in one cache line, a long one is read where it was written, a side
+//! with nothing to do sleeps, and the death of a peer is an error, after everything that it had sent.
 //!
 //! ```
 //! use slipring::{Bus, Cause, Deadline, Error, Options};
@@ -40,9 +41,25 @@
 //!
 //! # When not to use it
 //!
-//! Payloads above the inline limit ([`Options::inline_limit`], 1 KiB by default and at most half the ring) are refused
-//! in this version. A session is one-way, from one sender to one receiver, on one host, under Linux. Low latency is
-//! paid for with spinning. Nothing is kept for a peer that is not there.
+//! A session has two ends, on one host, under Linux: there is no broadcast, and nothing here waits on many sessions at once.
+//! A payload has at most 4 GiB, and a long one takes a power of two of memory. Low latency is paid for with spinning. Nothing is
+//! kept for a peer that is not there.
+//!
+//! # Long payloads
+//!
+//! Payloads up to the inline limit ([`Options::inline_limit`], 1 KiB by default) ride in the ring. Longer ones go into blocks of
+//! shared memory, which is made as it is needed and bounded by [`Options::memory_limit`]; sender and receiver use the same calls
+//! for both. A received payload is looked at in place, until the next receive; [`Lease::keep`] makes it a [`Message`], which
+//! belongs to its holder for as long as he likes, on whatever thread, past the end of the session. Then a block goes back to its
+//! owner, without a copy, when the last clone of the message drops. Where too much is kept, the sender waits.
+//!
+//! # Calls
+//!
+//! Every call gets exactly one reply or error, in whatever order; the number in flight is agreed when the session is opened
+//! ([`Options::in_flight`]). Whoever waits goes on reading, and serves what arrives if it has a
+//! [handler](RpcBus::on_request); a reply never waits for room, because requests leave it. So two ends that call each other with
+//! full rings, or out of each other's handlers, do not lock each other up. A call's deadline travels with it. One that is given
+//! up ([`RpcBus::cancel`], or a deadline) keeps its place until its reply has come, and that reply is dropped.
 //!
 //! # Waiting
 //!
@@ -50,14 +67,14 @@
 //!
 //! | form | waits | answers, if it comes to nothing |
 //! |---|---|---|
-//! | `recv`, `publish`, `claim`, … | for as long as it takes | only what ends every wait |
+//! | `recv`, `publish`, `claim`, `call`, `wait`, … | for as long as it takes | only what ends every wait |
 //! | `recv_until`, … | until a [`Deadline`] | [`Cause::Timeout`] |
 //! | `try_recv`, … | never | [`Cause::Empty`] or [`Cause::Full`] |
 //!
 //! Every wait ends when the peer closes, dies or breaks the protocol, and with [`Cause::Interrupted`] when a signal
 //! handler runs while it sleeps. How a wait passes its time is its [`Wait`] strategy; none of them changes what a call
 //! answers. For event loops, [`Bus`] and [`Listener`] have a descriptor: when it is readable, call the `try_` form
-//! until it answers [`Cause::Empty`] (or [`Cause::Full`]) again.
+//! until it answers [`Cause::Empty`] (or [`Cause::Full`]) again. So has [`RpcBus`].
 //!
 //! # Ends
 //!
@@ -68,8 +85,9 @@
 //!
 //! # Threads
 //!
-//! An end belongs to one thread at a time, and may move between threads between calls: it is [`Send`] and not [`Sync`].
-//! There is no thread, no timer and no signal handler behind it.
+//! An end belongs to one thread at a time, and may move between threads between calls: it is [`Send`] and not [`Sync`]. A
+//! [`Message`] belongs to whoever has it. There is no thread, no timer and no signal handler behind any of them; a handler for
+//! calls runs in the thread that waits.
 //!
 //! # Fork
 //!
