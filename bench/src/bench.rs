@@ -25,6 +25,8 @@ const SPAN: Duration = Duration::from_millis(20);
 const GAPS: u32 = 20;
 /// Payloads from here on are held against the rate of two alternating blocks.
 const BLOCK_FLOOR_FROM: usize = 16 << 10;
+/// What writing and reading a payload in place may cost a call, in times of the block that S fills and sums.
+const BLOCK_TIMES: f64 = 1.15;
 /// What starting and connecting a crew takes at the most, on a quiet machine.
 const START: Duration = Duration::from_secs(2);
 
@@ -81,22 +83,20 @@ impl Bench {
     /// Measures `ours` beside the floors that they are held against, and shows the rows of both, the floors first.
     pub(crate) fn measure_with_floors(&mut self, work: &str, ours: &[Lane]) -> Result<()> {
         let mut floors: Vec<Lane> = Vec::new();
-        let mut floor_index = Vec::new();
-        for lane in ours {
-            let floor = floor_of(lane);
-            let known = floors.iter().position(|known| *known == floor);
-            floor_index.push(known.unwrap_or(floors.len()));
-            if known.is_none() {
+        for floor in ours.iter().flat_map(floors_of) {
+            if !floors.contains(&floor) {
                 floors.push(floor);
             }
         }
-        let measured = self.measure(&[&floors, ours].concat())?;
+        let measured = self.measure(&[&floors[..], ours].concat())?;
         let (floors, ours) = measured.split_at(floors.len());
         for floor in floors {
             self.show(floor.row(work))?;
         }
-        for (lane, &index) in ours.iter().zip(&floor_index) {
-            self.show(against(lane.row(work), &floors[index]))?;
+        for measured in ours {
+            let row_of = |lane| floors.iter().find(|floor| floor.lane == lane).map(|floor| floor.row(work));
+            let floors: Vec<_> = floors_of(&measured.lane).into_iter().filter_map(row_of).collect();
+            self.show(against(measured.row(work), &floors))?;
         }
         Ok(())
     }
@@ -151,13 +151,21 @@ impl Measured {
             System::FloorB => Row::new(work, "floor-B"),
             System::FloorB0 => Row::new(work, "floor-B0"),
             System::FloorS => Row::new(work, "floor-S"),
-            System::BusEcho(plan) | System::BusFlow(plan) => Row::new(work, "slipring").bus(plan),
+            System::BusEcho(plan) => Row::new(work, "slipring").bus(plan),
+            System::BusFlow(plan) => Row { hold: Some(plan.hold as u64), ..Row::new(work, "slipring").bus(&plan.bus) },
+            System::Rpc(plan) => {
+                let (reply, inflight) = (Some(plan.reply as u64), Some(plan.inflight.into()));
+                Row { reply, inflight, ..Row::new(work, "slipring").bus(&plan.bus) }
+            }
             System::Wire(kind) => Row::new(work, kind.name()),
         };
         let mut row = match &self.lead.summary {
             Some(summary) => Row { gap_ns: Some(lane.gap_ns), ..row.latencies(summary) },
             None => row.rates(&self.follow.moved, lane.payload),
         };
+        if let System::Rpc(plan) = &lane.system {
+            row = row.rates(&self.lead.moved, lane.payload + plan.reply);
+        }
         row.payload = Some(lane.payload as u64);
         row.used(self.lead.used.busier(self.follow.used))
     }
@@ -168,30 +176,96 @@ impl Measured {
     }
 }
 
-/// The floor that `lane` is held against, at the same pace.
-fn floor_of(lane: &Lane) -> Lane {
-    let sleeps = match &lane.system {
-        System::BusEcho(plan) | System::BusFlow(plan) => plan.wait == Wait::Park,
-        _ => false,
+/// The floors that `lane` is held against, at the same pace. Calls have, beside that of their wait, one for each payload that
+/// is long enough to be read in place.
+fn floors_of(lane: &Lane) -> Vec<Lane> {
+    let line = |wait| {
+        let system = if wait == Wait::Park { System::FloorW } else { System::FloorF };
+        Lane::floor(system, lane.payload).with_gap(lane.gap_ns)
     };
-    if lane.payload >= BLOCK_FLOOR_FROM {
-        Lane::floor(System::FloorB, lane.payload)
-    } else {
-        Lane::floor(if sleeps { System::FloorW } else { System::FloorF }, lane.payload).with_gap(lane.gap_ns)
-    }
+    let wait = match &lane.system {
+        System::Rpc(plan) => {
+            let long = [lane.payload, plan.reply].into_iter().filter(|&len| len >= BLOCK_FLOOR_FROM);
+            let blocks = long.map(|len| Lane::floor(System::FloorS, len));
+            return [line(plan.bus.wait)].into_iter().chain(blocks).collect();
+        }
+        System::BusEcho(plan) => plan.wait,
+        System::BusFlow(plan) => plan.bus.wait,
+        _ => Wait::Adaptive,
+    };
+    if lane.payload >= BLOCK_FLOOR_FROM { vec![Lane::floor(System::FloorB, lane.payload)] } else { vec![line(wait)] }
 }
 
-/// Holds `row` against `floor`. A round trip moves two payloads, so two blocks of B are its floor.
-fn against(mut row: Row, floor: &Measured) -> Row {
-    let (name, times) = match floor.lane.system {
-        System::FloorW => ("W", 1.0),
-        System::FloorB if row.gap_ns.is_some() => ("B", 2.0),
-        System::FloorB => ("B", 1.0),
-        _ => ("F", 1.0),
-    };
-    let floor = floor.row("floor");
-    row.floor = Some(name.to_owned());
-    row.floor_p50_ns = floor.time_ns().map(|ns| ns * times);
-    row.floor_p99_ns = floor.p99_ns.map(|ns| ns as f64);
+/// Holds `row` against the sum of `floors`. A round trip moves two payloads, so two blocks of B are its floor.
+fn against(mut row: Row, floors: &[Row]) -> Row {
+    let (mut names, mut sum) = (Vec::new(), 0.0);
+    for floor in floors {
+        let (name, times) = match floor.system.as_str() {
+            "floor-W" => ("W".to_owned(), 1.0),
+            "floor-B" if row.gap_ns.is_some() => ("B".to_owned(), 2.0),
+            "floor-B" => ("B".to_owned(), 1.0),
+            "floor-S" => (format!("{BLOCK_TIMES} S({})", floor.payload.unwrap_or_default()), BLOCK_TIMES),
+            _ => ("F".to_owned(), 1.0),
+        };
+        names.push(name);
+        sum += floor.time_ns().unwrap_or(f64::NAN) * times;
+    }
+    row.floor = Some(names.join(" + "));
+    row.floor_p50_ns = Some(sum).filter(|sum| sum.is_finite());
+    // What the slowest hundredth of one floor adds to another's nobody can tell, nor that of calls that wait for each other.
+    if let [floor] = floors
+        && !row.overlaps()
+    {
+        row.floor_p99_ns = floor.p99_ns.map(|ns| ns as f64);
+    }
     row
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Api, BusPlan, DEFAULT_INLINE, DEFAULT_RING, Fence, FlowPlan, RpcPlan, Trust};
+
+    fn bus(wait: Wait) -> BusPlan {
+        let (api, trust, fence) = (Api::Copy, Trust::SameUser, Fence::Auto);
+        BusPlan { wait, api, trust, fence, ring: DEFAULT_RING, inline: DEFAULT_INLINE }
+    }
+
+    fn rpc(wait: Wait, payload: usize, reply: usize, inflight: u32) -> Lane {
+        Lane { system: System::Rpc(RpcPlan { bus: bus(wait), reply, inflight }), payload, gap_ns: 0 }
+    }
+
+    #[test]
+    fn each_lane_has_the_floor_of_its_wait_and_payload() {
+        let flow = |wait, payload| {
+            let system = System::BusFlow(FlowPlan { bus: bus(wait), hold: 0 });
+            floors_of(&Lane { system, payload, gap_ns: 0 })
+        };
+        let floor = |system, payload| Lane::floor(system, payload);
+        assert_eq!(flow(Wait::Spin, 32), [floor(System::FloorF, 32)]);
+        assert_eq!(flow(Wait::Park, 32), [floor(System::FloorW, 32)]);
+        assert_eq!(flow(Wait::Park, BLOCK_FLOOR_FROM), [floor(System::FloorB, BLOCK_FLOOR_FROM)]);
+        assert_eq!(floors_of(&rpc(Wait::Adaptive, 32, 32, 1)), [floor(System::FloorF, 32)]);
+        let [line, block] = [floor(System::FloorW, 32), floor(System::FloorS, 65536)];
+        assert_eq!(floors_of(&rpc(Wait::Park, 32, 65536, 1)), [line, block]);
+        assert_eq!(floors_of(&rpc(Wait::Park, 65536, 65536, 1)), [line, block, block]);
+    }
+
+    #[test]
+    fn a_long_reply_is_held_against_a_line_and_its_block() {
+        let floor = |system, payload, ns| Row { payload: Some(payload), p50_ns: Some(ns), ..Row::new("rpc", system) };
+        let row = Row { p50_ns: Some(2000), ..Row::new("rpc", "slipring") };
+        let row = against(row, &[floor("floor-F", 32, 300), floor("floor-S", 65536, 2000)]);
+        assert_eq!((row.floor.as_deref(), row.floor_p50_ns), (Some("F + 1.15 S(65536)"), Some(2600.0)));
+        assert_eq!(row.floor_p99_ns, None);
+    }
+
+    #[test]
+    fn only_messages_one_by_one_have_a_slowest_hundredth_to_compare() {
+        let floor = [Row { p50_ns: Some(300), p99_ns: Some(400), ..Row::new("rpc", "floor-F") }];
+        let alone = against(Row { inflight: Some(1), ..Row::new("rpc", "slipring") }, &floor);
+        assert_eq!((alone.floor.as_deref(), alone.floor_p99_ns), (Some("F"), Some(400.0)));
+        let many = against(Row { inflight: Some(64), ..Row::new("rpc", "slipring") }, &floor);
+        assert_eq!((many.floor_p50_ns, many.floor_p99_ns), (Some(300.0), None));
+    }
 }

@@ -74,9 +74,9 @@ impl Station {
         let limit = Limit { span: plan.span, count: plan.count };
         link.wait_ready()?;
         let (before, begin) = (Used::by_self()?, Instant::now());
-        self.line.lead(&self.lane, limit, &mut self.seed, plan.damage, &mut self.tally)?;
+        let moved = self.line.lead(&self.lane, limit, &mut self.seed, plan.damage, &mut self.tally)?;
         if counts {
-            self.account(before, begin, Moved::default())
+            self.account(before, begin, moved)
         } else {
             self.tally.reset();
             Ok(())

@@ -3,17 +3,18 @@
 //! A `Bus` is one-way, so round trips take two, one each way. The leading side connects the first and sends on it; it
 //! listens at the second, which the following side connects when the first stands.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use slipring::{Bus, Cause, Deadline, Options};
+use slipring::{Bus, Cause, Deadline, Message, Options};
 
-use crate::echo::Echo;
+use crate::echo::{Echo, check};
 use crate::fault::Fault;
 use crate::flow::Flow;
 use crate::link::Side;
 use crate::payload::{fill, sum};
-use crate::plan::{Api, BusPlan, Fence, Trust, Wait};
+use crate::plan::{Api, BusPlan, Fence, FlowPlan, Trust, Wait};
 
 /// The message type of everything that is measured.
 pub(crate) const DATA: u32 = 1;
@@ -21,7 +22,7 @@ pub(crate) const DATA: u32 = 1;
 pub(crate) const END: u32 = 2;
 
 /// How long the connecting side waits for the listening side to appear.
-const APPEAR: Duration = Duration::from_secs(10);
+pub(crate) const APPEAR: Duration = Duration::from_secs(10);
 
 /// Frames that the receiving side of a stream takes at once: a sixteenth of what the default ring holds.
 const AT_ONCE: usize = 1024;
@@ -162,15 +163,57 @@ impl Echo for BusEcho {
 pub(crate) enum BusFlow {
     Sending(Sender),
     Receiving(Bus),
+    Holding(Bus, Held),
 }
 
 impl BusFlow {
-    pub(crate) fn open(side: Side, name: &str, plan: &BusPlan, len: usize) -> Result<Self> {
+    pub(crate) fn open(side: Side, name: &str, plan: &FlowPlan, len: usize) -> Result<Self> {
+        let bus = &plan.bus;
         Ok(match side {
-            Side::Lead => Self::Sending(Sender::new(connect(name, plan)?, plan.api, len)),
-            Side::Follow => Self::Receiving(listen(name, plan)?),
+            Side::Lead => Self::Sending(Sender::new(connect(name, bus)?, bus.api, len)),
+            Side::Follow if plan.hold == 0 => Self::Receiving(listen(name, bus)?),
+            Side::Follow => Self::Holding(listen(name, bus)?, Held::new(plan.hold)),
         })
     }
+}
+
+/// The messages that were received last, with their sums.
+pub(crate) struct Held {
+    most: usize,
+    messages: VecDeque<(Message, u64)>,
+}
+
+impl Held {
+    fn new(most: usize) -> Self {
+        Self { most, messages: VecDeque::with_capacity(most) }
+    }
+
+    /// Keeps one more message, and lets go of the one that was kept longest if they would be too many.
+    #[inline]
+    fn keep(&mut self, message: Message, sum: u64) {
+        if self.messages.len() == self.most {
+            self.messages.pop_front();
+        }
+        self.messages.push_back((message, sum));
+    }
+
+    /// What is kept must still be what was received.
+    fn look_back(&self) -> Result<()> {
+        let mut kept = self.messages.iter().zip(1..);
+        kept.try_for_each(|((message, right), number)| check("kept message", number, sum(message), *right))
+    }
+}
+
+/// Waits for one message, and keeps it. `false` at the end of a block.
+#[inline]
+fn receive_and_keep(bus: &mut Bus, held: &mut Held, each: &mut impl FnMut(u64) -> Result<()>) -> Result<bool> {
+    let lease = bus.recv().map_err(fault)?;
+    if lease.type_id() == END {
+        return Ok(false);
+    }
+    let found = sum(&lease);
+    held.keep(lease.keep(), found);
+    each(found).map(|()| true)
 }
 
 /// The side that a stream is opened for decides what is called on it.
@@ -181,13 +224,17 @@ impl Flow for BusFlow {
     fn send(&mut self, seed: u64) -> Result<()> {
         match self {
             Self::Sending(sender) => sender.put(seed),
-            Self::Receiving(_) => anyhow::bail!(WRONG_END),
+            Self::Receiving(_) | Self::Holding(..) => anyhow::bail!(WRONG_END),
         }
     }
 
     #[inline]
     fn receive(&mut self, each: &mut impl FnMut(u64) -> Result<()>) -> Result<bool> {
-        let Self::Receiving(bus) = self else { anyhow::bail!(WRONG_END) };
+        let bus = match self {
+            Self::Receiving(bus) => bus,
+            Self::Holding(bus, held) => return receive_and_keep(bus, held, each),
+            Self::Sending(_) => anyhow::bail!(WRONG_END),
+        };
         let mut more = true;
         let mut checked = Ok(());
         bus.poll(AT_ONCE, |frame| {
@@ -204,7 +251,11 @@ impl Flow for BusFlow {
     fn end(&mut self) -> Result<()> {
         match self {
             Self::Sending(sender) => sender.end(),
-            Self::Receiving(_) => anyhow::bail!(WRONG_END),
+            Self::Receiving(_) | Self::Holding(..) => anyhow::bail!(WRONG_END),
         }
+    }
+
+    fn look_back(&self) -> Result<()> {
+        if let Self::Holding(_, held) = self { held.look_back() } else { Ok(()) }
     }
 }

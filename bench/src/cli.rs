@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::pin::parse_pair;
-use crate::plan::{Api, BusPlan, Fence, Trust, Wait, While, geometry};
+use crate::plan::{Api, BusPlan, Fence, FlowPlan, RpcPlan, Trust, Wait, While, geometry, rpc_geometry};
 
 /// Measures slipring between two processes, beside what the hardware and the kernel can do at all.
 ///
@@ -27,6 +27,8 @@ pub(crate) enum Work {
     Floor(FloorArgs),
     /// Round trips, back to back or at a distance.
     Rtt(EchoArgs),
+    /// Calls: requests and their replies over one session, one after the other or many in flight.
+    Rpc(RpcArgs),
     /// A stream: as many messages as there is room for.
     Stream(StreamArgs),
     /// Round trips that each find the other side asleep for good.
@@ -73,19 +75,28 @@ pub(crate) struct Ends {
     /// How a wake-up is kept from getting lost.
     #[arg(long, value_enum, default_value_t = Fence::Auto)]
     fence: Fence,
-    /// Size of the frame ring: a power of two from 256 [default: 1 MiB, or more for large payloads]
+    /// Size of the frame ring: a power of two from 256, for calls from 1024 [default: 1 MiB, for calls 256 KiB each way, or
+    /// more for a large inline limit or many calls]
     #[arg(long, value_name = "BYTES")]
     ring: Option<usize>,
-    /// Longest payload that rides in the ring [default: 1 KiB, or the payload]
+    /// Longest payload that rides in the ring; what is longer goes into a block [default: 1 KiB]
     #[arg(long, value_name = "BYTES")]
     inline: Option<usize>,
 }
 
 impl Ends {
-    /// The plan of ends that carry `payload`.
-    pub(crate) fn plan(&self, wait: Wait, api: Api, payload: usize) -> anyhow::Result<BusPlan> {
-        let (ring, inline) = geometry(payload, self.ring, self.inline)?;
-        Ok(BusPlan { wait, api, trust: self.trust, fence: self.fence, ring, inline })
+    /// The plan of the ends of a `Bus`.
+    pub(crate) fn plan(&self, wait: Wait, api: Api) -> anyhow::Result<BusPlan> {
+        Ok(self.with(wait, api, geometry(self.ring, self.inline)?))
+    }
+
+    /// The plan of the ends of an `RpcBus` with `inflight` calls in flight.
+    pub(crate) fn rpc_plan(&self, wait: Wait, api: Api, inflight: u32) -> anyhow::Result<BusPlan> {
+        Ok(self.with(wait, api, rpc_geometry(inflight, self.ring, self.inline)?))
+    }
+
+    fn with(&self, wait: Wait, api: Api, (ring, inline): (usize, usize)) -> BusPlan {
+        BusPlan { wait, api, trust: self.trust, fence: self.fence, ring, inline }
     }
 }
 
@@ -108,16 +119,20 @@ pub(crate) struct Traffic {
 impl Traffic {
     /// One plan for each combination, `wait` being the default, with its payload.
     pub(crate) fn plans(&self, wait: Wait) -> anyhow::Result<Vec<(usize, BusPlan)>> {
+        let one = |(payload, wait, api)| Ok((payload, self.ends.plan(wait, api)?));
+        self.combinations(wait).into_iter().map(one).collect()
+    }
+
+    /// Payload, wait and api in every combination, `wait` being the default.
+    fn combinations(&self, wait: Wait) -> Vec<(usize, Wait, Api)> {
         let waits = if self.wait.is_empty() { vec![wait] } else { self.wait.clone() };
-        let mut plans = Vec::new();
+        let mut all = Vec::new();
         for &payload in &self.payload {
             for &wait in &waits {
-                for &api in &self.api {
-                    plans.push((payload, self.ends.plan(wait, api, payload)?));
-                }
+                all.extend(self.api.iter().map(|&api| (payload, wait, api)));
             }
         }
-        Ok(plans)
+        all
     }
 }
 
@@ -146,13 +161,54 @@ pub(crate) struct EchoArgs {
     pub(crate) common: Common,
 }
 
+/// Arguments of `rpc`.
+#[derive(Debug, Args)]
+pub(crate) struct RpcArgs {
+    #[command(flatten)]
+    pub(crate) traffic: Traffic,
+    /// Bytes of a reply [default: as many as the request's]
+    #[arg(long, value_name = "BYTES", value_parser = parse_payload)]
+    reply: Option<usize>,
+    /// Calls that are kept in flight; several make several rows.
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1", value_parser = parse_calls)]
+    inflight: Vec<u32>,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+impl RpcArgs {
+    /// One plan for each combination, with its request's payload.
+    pub(crate) fn plans(&self) -> anyhow::Result<Vec<(usize, RpcPlan)>> {
+        let mut plans = Vec::new();
+        for (payload, wait, api) in self.traffic.combinations(Wait::Adaptive) {
+            for &inflight in &self.inflight {
+                let bus = self.traffic.ends.rpc_plan(wait, api, inflight)?;
+                plans.push((payload, RpcPlan { bus, reply: self.reply.unwrap_or(payload), inflight }));
+            }
+        }
+        Ok(plans)
+    }
+}
+
 /// Arguments of `stream`.
 #[derive(Debug, Args)]
 pub(crate) struct StreamArgs {
     #[command(flatten)]
     pub(crate) traffic: Traffic,
+    /// Keep the last N messages while reading on; several make several rows.
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "0", value_parser = parse_hold)]
+    hold: Vec<usize>,
     #[command(flatten)]
     pub(crate) common: Common,
+}
+
+impl StreamArgs {
+    /// One plan for each combination, with its payload.
+    pub(crate) fn plans(&self) -> anyhow::Result<Vec<(usize, FlowPlan)>> {
+        let plans = self.traffic.plans(Wait::Adaptive)?;
+        let each = |(payload, bus)| self.hold.iter().map(move |&hold| (payload, FlowPlan { bus, hold }));
+        Ok(plans.into_iter().flat_map(each).collect())
+    }
 }
 
 /// Arguments of `connect`.
@@ -207,8 +263,12 @@ pub(crate) struct RunArgs {
 
 /// The shortest message: one word, so that it can tell itself from another.
 const SHORTEST: usize = 8;
-/// The longest: a frame fills at most half of the largest ring, and 128 MiB.
+/// The longest: a frame fills at most that much of the largest ring, and a floor of two such blocks still fits any machine.
 const LONGEST: usize = 128 << 20;
+/// The most calls in flight that the library agrees to.
+const MOST_CALLS: u32 = 4096;
+/// Half of the blocks that a sender can have out, so that the stream flows on beside those that are kept.
+const MOST_HELD: usize = 2048;
 
 fn parse_payload(text: &str) -> Result<usize, String> {
     let payload: usize = text.parse().map_err(|_| format!("'{text}' is not a number of bytes"))?;
@@ -217,6 +277,16 @@ fn parse_payload(text: &str) -> Result<usize, String> {
     } else {
         Err(format!("{payload} is not from {SHORTEST} to {LONGEST} bytes"))
     }
+}
+
+fn parse_calls(text: &str) -> Result<u32, String> {
+    let calls = text.parse().ok().filter(|calls| (1..=MOST_CALLS).contains(calls));
+    calls.ok_or_else(|| format!("'{text}' is not a number of calls from 1 to {MOST_CALLS}"))
+}
+
+fn parse_hold(text: &str) -> Result<usize, String> {
+    let held = text.parse().ok().filter(|held| (0..=MOST_HELD).contains(held));
+    held.ok_or_else(|| format!("'{text}' is not a number of messages from 0 to {MOST_HELD}"))
 }
 
 fn parse_seconds(text: &str) -> Result<Duration, String> {
@@ -245,10 +315,45 @@ mod tests {
     }
 
     #[test]
+    fn calls_have_a_reply_of_the_request_s_length_unless_told_otherwise() {
+        let plans = |line: &str| {
+            let Work::Rpc(args) = Cli::try_parse_from(line.split(' ')).unwrap().work else {
+                panic!("rpc was asked for")
+            };
+            args.plans().unwrap()
+        };
+        let found = plans("slipring-bench rpc --payload 32,64 --inflight 1,64 --wait spin");
+        let told: Vec<_> = found.iter().map(|(payload, plan)| (*payload, plan.reply, plan.inflight)).collect();
+        assert_eq!(told, [(32, 32, 1), (32, 32, 64), (64, 64, 1), (64, 64, 64)]);
+        let found = plans("slipring-bench rpc --reply 65536 --trust untrusted");
+        assert_eq!((found[0].1.reply, found[0].1.bus.trust), (65536, Trust::Untrusted));
+    }
+
+    #[test]
+    fn streams_are_held_or_not() {
+        let line = ["slipring-bench", "stream", "--hold", "0,1000", "--api", "copy,claim"];
+        let Work::Stream(args) = Cli::try_parse_from(line).unwrap().work else { panic!("stream was asked for") };
+        let held: Vec<_> = args.plans().unwrap().iter().map(|(_, plan)| (plan.bus.api, plan.hold)).collect();
+        assert_eq!(held, [(Api::Copy, 0), (Api::Copy, 1000), (Api::Claim, 0), (Api::Claim, 1000)]);
+    }
+
+    #[test]
     fn a_flag_that_does_not_apply_is_an_error() {
-        for wrong in
-            ["idle --payload 32", "stream --gap-ns 5", "floor --wait spin", "rtt --while spin", "rtt --clients 2"]
-        {
+        for wrong in [
+            "idle --payload 32",
+            "stream --gap-ns 5",
+            "floor --wait spin",
+            "rtt --while spin",
+            "rtt --clients 2",
+            "rtt --inflight 2",
+            "rtt --hold 2",
+            "stream --reply 32",
+            "stream --hold 2049",
+            "rpc --inflight 0",
+            "rpc --inflight 4097",
+            "rpc --hold 1",
+            "rpc --reply 7",
+        ] {
             assert!(Cli::try_parse_from(["slipring-bench"].into_iter().chain(wrong.split(' '))).is_err(), "{wrong}");
         }
     }

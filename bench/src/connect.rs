@@ -50,7 +50,7 @@ pub(crate) struct ConnectReport {
 }
 
 pub(crate) fn measure(args: &ConnectArgs) -> Result<()> {
-    let plan = args.ends.plan(args.wait, Api::Copy, args.payload)?;
+    let plan = args.ends.plan(args.wait, Api::Copy)?;
     let mut bench = Bench::new(&args.common)?;
     let (time, damage) = (bench.seconds, args.common.damage);
     let job = Job::Connect(ConnectPlan { bus: plan, payload: args.payload, time, damage });

@@ -31,7 +31,7 @@ use crate::worker::{Job, Said, say};
 /// Where the listening side listens, within its private directory.
 const ADDRESS: &str = "death";
 /// Bytes of a message.
-pub(crate) const PAYLOAD: usize = 32;
+const PAYLOAD: usize = 32;
 /// Messages that the victim commits before it is killed.
 const COMMITTED: u64 = 3;
 /// Time over which the survivor must be seen asleep, or at work: ten naps.
@@ -68,7 +68,7 @@ pub(crate) fn measure(args: &DeathArgs) -> Result<()> {
     let modes = args.during.map_or(While::ALL.to_vec(), |during| vec![during]);
     let mut bench = Bench::new(&args.common)?;
     for during in modes {
-        let plan = DeathPlan { during, bus: args.ends.plan(wait_of(during), Api::Copy, PAYLOAD)? };
+        let plan = DeathPlan { during, bus: args.ends.plan(wait_of(during), Api::Copy)? };
         let mut tally = Tally::new();
         let begin = Instant::now();
         for number in 0.. {
@@ -78,7 +78,7 @@ pub(crate) fn measure(args: &DeathArgs) -> Result<()> {
             tally.record(one_death(&bench.runtime, bench.cpus, &plan)?.took);
         }
         let summary = tally.summary().context("there are no samples")?;
-        let row = Row::new("death", "slipring").session(plan.bus.trust).latencies(&summary);
+        let row = Row::new("death", "slipring").session(&plan.bus).latencies(&summary);
         bench.show(Row { wait: Some(word(during)), ..row })?;
     }
     bench.finish()

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::fault::Fault;
+use crate::flow::Moved;
 use crate::payload::expected;
 use crate::tally::Tally;
 
@@ -77,8 +78,8 @@ impl Pace {
     }
 }
 
-/// The asking side of one block. `seed` runs on from block to block; `damage` is a message to spoil, to prove that
-/// the other side sees it.
+/// The asking side of one block, and how many round trips it made. `seed` runs on from block to block; `damage` is a message
+/// to spoil, to prove that the other side sees it.
 pub(crate) fn ask_block(
     line: &mut impl Echo,
     len: usize,
@@ -86,10 +87,10 @@ pub(crate) fn ask_block(
     seed: &mut u64,
     damage: u64,
     tally: &mut Tally,
-) -> Result<()> {
+) -> Result<Moved> {
     let begin = Instant::now();
-    let mut next = begin;
-    for _ in 0..limit.count {
+    let (mut next, mut moved) = (begin, Moved::default());
+    for messages in 1..=limit.count {
         *seed += 1;
         next += pace.gap;
         let start = pace.start(next);
@@ -97,11 +98,13 @@ pub(crate) fn ask_block(
         let end = Instant::now();
         tally.record(end - start);
         check("reply", *seed, reply, line.right_reply(*seed, len))?;
-        if end - begin >= limit.span {
+        moved = Moved { messages, time: end - begin };
+        if moved.time >= limit.span {
             break;
         }
     }
-    line.end()
+    line.end()?;
+    Ok(moved)
 }
 
 /// The answering side of one block.

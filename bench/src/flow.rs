@@ -29,6 +29,11 @@ pub(crate) trait Flow {
     /// Tells the receiving side that the block is over.
     fn end(&mut self) -> Result<()>;
 
+    /// Looks once more at what the receiving side has kept of the block, after its time was taken.
+    fn look_back(&self) -> Result<()> {
+        Ok(())
+    }
+
     /// The most messages that one block may have.
     fn most(&self) -> u64 {
         u64::MAX
@@ -75,5 +80,7 @@ pub(crate) fn receive_block(line: &mut impl Flow, len: usize, seed: &mut u64) ->
     }
     let (begin, before) = (Instant::now(), *seed);
     while receive(seed)? {}
-    Ok(Moved { messages: *seed - before, time: begin.elapsed() })
+    let moved = Moved { messages: *seed - before, time: begin.elapsed() };
+    line.look_back()?;
+    Ok(moved)
 }

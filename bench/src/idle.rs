@@ -39,7 +39,7 @@ struct Growth {
 }
 
 pub(crate) fn measure(args: &IdleArgs) -> Result<()> {
-    let plan = args.ends.plan(args.wait, Api::Copy, PAYLOAD)?;
+    let plan = args.ends.plan(args.wait, Api::Copy)?;
     let mut bench = Bench::new(&args.common)?;
     let watchdog = Watchdog::expecting(SETTLE + bench.seconds);
     let mut crew = Crew::start(&bench.runtime, bench.cpus, &Job::Idle(plan))?;

@@ -4,12 +4,14 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::bus::{BusEcho, BusFlow};
+use crate::calls::Calls;
 use crate::echo::{Limit, Pace, answer_block, ask_block};
 use crate::floor::LINE_PAYLOAD;
 use crate::floor_lanes::{BlockFloor, LineFloor};
 use crate::flow::{Moved, receive_block, send_block};
+use crate::inflight::ask_ahead;
 use crate::link::Link;
-use crate::plan::{BusPlan, Wait};
+use crate::plan::{BusPlan, FlowPlan, RpcPlan, Wait};
 use crate::tally::Tally;
 use crate::wire::{WireEcho, WireKind};
 
@@ -24,7 +26,9 @@ pub(crate) enum System {
     /// Round trips over a `Bus` each way.
     BusEcho(BusPlan),
     /// A stream over one `Bus`.
-    BusFlow(BusPlan),
+    BusFlow(FlowPlan),
+    /// Calls over one `RpcBus`.
+    Rpc(RpcPlan),
     /// Round trips over a pipe each way, or a Unix socket.
     Wire(WireKind),
 }
@@ -61,6 +65,7 @@ impl Lane {
             System::FloorS => Line::OneBlock(BlockFloor::open(link, len, false)?),
             System::BusEcho(plan) => Line::BusEcho(Box::new(BusEcho::open(side, &name, plan, len)?)),
             System::BusFlow(plan) => Line::BusFlow(Box::new(BusFlow::open(side, &name, plan, len)?)),
+            System::Rpc(plan) => Line::Rpc(Box::new(Calls::open(side, &name, plan, len)?), plan.inflight as usize),
             System::Wire(kind) => Line::Wire(WireEcho::open(link, *kind, len)?),
         })
     }
@@ -84,11 +89,14 @@ pub(crate) enum Line {
     OneBlock(BlockFloor),
     BusEcho(Box<BusEcho>),
     BusFlow(Box<BusFlow>),
+    /// With the number of calls that are kept in flight.
+    Rpc(Box<Calls>, usize),
     Wire(WireEcho),
 }
 
 impl Line {
-    /// The leading side of one block. `seed` counts the lane's messages; the one numbered `damage` is spoiled.
+    /// The leading side of one block, and how many round trips or calls it made: only the following side knows how much of a
+    /// stream has moved. `seed` counts the lane's messages; the one numbered `damage` is spoiled.
     pub(crate) fn lead(
         &mut self,
         lane: &Lane,
@@ -96,16 +104,18 @@ impl Line {
         seed: &mut u64,
         damage: u64,
         tally: &mut Tally,
-    ) -> Result<()> {
+    ) -> Result<Moved> {
         let (len, when) = (lane.payload, (lane.pace(), limit));
         match self {
             Self::Spinning(line) => ask_block(line, len, when, seed, damage, tally),
             Self::Sleeping(line) => ask_block(line, len, when, seed, damage, tally),
             Self::OneBlock(line) => ask_block(line, len, when, seed, damage, tally),
             Self::BusEcho(line) => ask_block(&mut **line, len, when, seed, damage, tally),
+            Self::Rpc(line, 1) => ask_block(&mut **line, len, when, seed, damage, tally),
+            Self::Rpc(line, most) => ask_ahead(&mut **line, len, (*most, limit), seed, damage, tally),
             Self::Wire(line) => ask_block(line, len, when, seed, damage, tally),
-            Self::Blocks(line) => send_block(line, len, limit, seed, damage),
-            Self::BusFlow(line) => send_block(&mut **line, len, limit, seed, damage),
+            Self::Blocks(line) => send_block(line, len, limit, seed, damage).map(|()| Moved::default()),
+            Self::BusFlow(line) => send_block(&mut **line, len, limit, seed, damage).map(|()| Moved::default()),
         }
     }
 
@@ -117,6 +127,7 @@ impl Line {
             Self::Sleeping(line) => answer_block(line, len, seed)?,
             Self::OneBlock(line) => answer_block(line, len, seed)?,
             Self::BusEcho(line) => answer_block(&mut **line, len, seed)?,
+            Self::Rpc(line, _) => answer_block(&mut **line, len, seed)?,
             Self::Wire(line) => answer_block(line, len, seed)?,
             Self::Blocks(line) => return receive_block(line, len, seed),
             Self::BusFlow(line) => return receive_block(&mut **line, len, seed),

@@ -1,13 +1,14 @@
 //! `slipring-bench`: latency and throughput of slipring between two processes, beside floors measured in the same run.
 //!
 //! The starting process reads the command line, starts two worker processes of this same program, sleeps while they
-//! measure, and prints what they found. From the bottom up: `payload` is what is sent and checked, `echo` and `flow`
-//! are the two patterns of traffic, `floor`, `bus` and `wire` the systems that carry it, `lane` and `blocks` measure
-//! several of them in turns, `worker` and `crew` are the processes, and one file for each work stands on top.
+//! measure, and prints what they found. From the bottom up: `payload` is what is sent and checked, `echo`, `inflight` and
+//! `flow` are the patterns of traffic, `floor`, `bus`, `calls` and `wire` the systems that carry it, `lane` and `blocks`
+//! measure several of them in turns, `worker` and `crew` are the processes, and one file for each work stands on top.
 
 mod bench;
 mod blocks;
 mod bus;
+mod calls;
 mod cli;
 mod clock;
 mod connect;
@@ -20,6 +21,7 @@ mod floor_lanes;
 mod floors;
 mod flow;
 mod idle;
+mod inflight;
 mod lane;
 mod link;
 mod meter;
@@ -28,6 +30,7 @@ mod pin;
 mod plan;
 mod report;
 mod row;
+mod rpc;
 mod rtt;
 mod run;
 mod stream;
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Work::Worker { task } => return worker::main(&task),
         Work::Floor(args) => floors::measure(&args),
         Work::Rtt(args) => rtt::measure(&args),
+        Work::Rpc(args) => rpc::measure(&args),
         Work::Stream(args) => stream::measure(&args),
         Work::Wake(args) => wake::measure(&args),
         Work::Connect(args) => connect::measure(&args),

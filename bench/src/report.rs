@@ -10,8 +10,11 @@ pub(crate) fn table(rows: &[Row]) -> Table {
     let headings = [
         "system",
         "bytes",
+        "reply",
         "wait",
         "api",
+        "in flight",
+        "held",
         "samples",
         "p50",
         "p90",
@@ -31,6 +34,7 @@ pub(crate) fn table(rows: &[Row]) -> Table {
     ];
     let mut table = Table::new(&headings);
     for row in rows {
+        let number = |value: Option<u64>| value.map_or(String::new(), |value| value.to_string());
         let ns = |value: Option<u64>| value.map_or(String::new(), |ns| time(ns as f64));
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
         let ratio = |value: Option<f64>, floor: Option<f64>| match (value, floor) {
@@ -40,10 +44,13 @@ pub(crate) fn table(rows: &[Row]) -> Table {
         let bytes = |value: Option<u64>| value.map_or(String::new(), |bytes| amount(bytes as f64, "B"));
         table.line(vec![
             row.system.clone(),
-            row.payload.map_or(String::new(), |bytes| bytes.to_string()),
+            number(row.payload),
+            number(row.reply),
             text(&row.wait),
             text(&row.api),
-            row.samples.map_or(String::new(), |samples| samples.to_string()),
+            number(row.inflight),
+            number(row.hold.filter(|&held| held > 0)),
+            number(row.samples),
             ns(row.p50_ns),
             ns(row.p90_ns),
             ns(row.p99_ns),
@@ -56,7 +63,7 @@ pub(crate) fn table(rows: &[Row]) -> Table {
             ratio(row.time_ns(), row.floor_p50_ns),
             ratio(row.p99_ns.map(|ns| ns as f64), row.floor_p99_ns),
             row.cpu_s.map_or(String::new(), |seconds| format!("{seconds:.3} s")),
-            row.wakeups.map_or(String::new(), |wakeups| wakeups.to_string()),
+            number(row.wakeups),
             bytes(row.rss_bytes),
             bytes(row.pss_bytes),
         ]);

@@ -1,7 +1,6 @@
 //! Rows: one result, under the keys that outsiders build on. Each key is always there, and null where it does not
 //! apply.
 
-use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use crate::flow::Moved;
@@ -16,12 +15,16 @@ pub(crate) struct Row {
     pub(crate) work: String,
     pub(crate) system: String,
     pub(crate) payload: Option<u64>,
+    pub(crate) reply: Option<u64>,
     pub(crate) wait: Option<String>,
     pub(crate) api: Option<String>,
     pub(crate) backend: Option<String>,
     pub(crate) trust: Option<String>,
+    pub(crate) fence: Option<String>,
     pub(crate) gap_ns: Option<u64>,
     pub(crate) clients: Option<u64>,
+    pub(crate) inflight: Option<u64>,
+    pub(crate) hold: Option<u64>,
     pub(crate) samples: Option<u64>,
     pub(crate) p50_ns: Option<u64>,
     pub(crate) p90_ns: Option<u64>,
@@ -55,13 +58,14 @@ impl Row {
     pub(crate) fn bus(mut self, plan: &BusPlan) -> Self {
         self.wait = Some(word(plan.wait));
         self.api = Some(word(plan.api));
-        self.session(plan.trust)
+        self.session(plan)
     }
 
-    /// With what every session has: a backend, a trust and one client.
-    pub(crate) fn session(mut self, trust: impl ValueEnum) -> Self {
+    /// With what every session has: a backend, a trust, a fence scheme and one client.
+    pub(crate) fn session(mut self, plan: &BusPlan) -> Self {
         self.backend = Some("memfd".to_owned());
-        self.trust = Some(word(trust));
+        self.trust = Some(word(plan.trust));
+        self.fence = Some(word(plan.fences()));
         self.clients = Some(1);
         self
     }
@@ -78,10 +82,10 @@ impl Row {
         self
     }
 
-    /// With the rates of a stream of messages of `payload` bytes.
+    /// With the rates of messages of `payload` bytes: those of a stream, or calls with their replies.
     pub(crate) fn rates(mut self, moved: &Moved, payload: usize) -> Self {
         let per_second = moved.messages as f64 / moved.time.as_secs_f64();
-        self.samples = Some(moved.messages);
+        self.samples = self.samples.or(Some(moved.messages));
         self.msgs_per_s = Some(per_second).filter(|rate| rate.is_finite());
         self.bytes_per_s = self.msgs_per_s.map(|rate| rate * payload as f64);
         self
@@ -94,9 +98,15 @@ impl Row {
         self
     }
 
-    /// The time of one message: the median, or for a stream what its rate leaves to each.
+    /// The time of one message: the median, or for a stream and for calls that overlap what the rate leaves to each.
     pub(crate) fn time_ns(&self) -> Option<f64> {
-        self.p50_ns.map(|ns| ns as f64).or_else(|| self.msgs_per_s.map(|rate| 1e9 / rate))
+        let alone = self.p50_ns.filter(|_| !self.overlaps());
+        alone.map(|ns| ns as f64).or_else(|| self.msgs_per_s.map(|rate| 1e9 / rate))
+    }
+
+    /// Whether several messages were under way at once, each waiting for those before it.
+    pub(crate) fn overlaps(&self) -> bool {
+        self.inflight.is_some_and(|calls| calls > 1)
     }
 }
 
@@ -107,9 +117,9 @@ mod tests {
 
     #[test]
     fn the_keys_are_these_in_this_order() {
-        let keys = "work system payload wait api backend trust gap_ns clients samples p50_ns p90_ns p99_ns p999_ns \
-                    p9999_ns max_ns msgs_per_s bytes_per_s floor floor_p50_ns floor_p99_ns cpu_s wakeups rss_bytes \
-                    pss_bytes slowest_share verified cpus steal_pct commit";
+        let keys = "work system payload reply wait api backend trust fence gap_ns clients inflight hold samples p50_ns \
+                    p90_ns p99_ns p999_ns p9999_ns max_ns msgs_per_s bytes_per_s floor floor_p50_ns floor_p99_ns cpu_s \
+                    wakeups rss_bytes pss_bytes slowest_share verified cpus steal_pct commit";
         let text = serde_json::to_string(&Row::new("rtt", "slipring")).unwrap();
         let places: Vec<_> = keys.split_whitespace().map(|key| text.find(&format!("\"{key}\":"))).collect();
         assert!(places.iter().all(Option::is_some), "{text}");
@@ -124,5 +134,13 @@ mod tests {
         assert_eq!((row.samples, row.msgs_per_s), (Some(0), None));
         let moved = Moved { messages: 500, time: Duration::from_millis(500) };
         assert_eq!(Row::new("stream", "slipring").rates(&moved, 32).time_ns(), Some(1e6));
+    }
+
+    #[test]
+    fn calls_that_overlap_are_told_by_their_rate_and_others_by_their_median() {
+        let row = Row { p50_ns: Some(900), msgs_per_s: Some(1e7), ..Row::new("rpc", "slipring") };
+        assert_eq!(row.time_ns(), Some(900.0));
+        assert_eq!(Row { inflight: Some(1), ..row.clone() }.time_ns(), Some(900.0));
+        assert_eq!(Row { inflight: Some(64), ..row }.time_ns(), Some(100.0));
     }
 }

@@ -21,6 +21,7 @@ use crate::link::{Link, Side};
 use crate::pin::pin;
 use crate::plan::BusPlan;
 use crate::run::carry::{self, CarryPlan};
+use crate::run::held::{self, HeldPlan};
 
 /// What a worker is to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -41,6 +42,7 @@ pub(crate) enum Job {
     /// The survivor leads, the victim follows; they need no link.
     Death(DeathPlan),
     Carry(CarryPlan),
+    Held(HeldPlan),
 }
 
 /// What a worker says, one line each.
@@ -91,6 +93,7 @@ fn work(task: &str) -> Result<Value> {
         Job::Idle(plan) => serde_json::to_value(idle::work(plan, task.side)?),
         Job::Death(plan) => serde_json::to_value(death::work(plan, task.side)?),
         Job::Carry(plan) => serde_json::to_value(carry::work(plan, &link()?)?),
+        Job::Held(plan) => serde_json::to_value(held::work(plan, &link()?)?),
     };
     found.context("write the result as JSON")
 }

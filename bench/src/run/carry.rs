@@ -6,7 +6,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -55,23 +55,23 @@ pub(crate) struct Carried {
 }
 
 /// Bytes so far and their hash.
-struct Sum {
+pub(crate) struct Sum {
     hash: Sha256,
     bytes: u64,
     begin: Instant,
 }
 
 impl Sum {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { hash: Sha256::new(), bytes: 0, begin: Instant::now() }
     }
 
-    fn add(&mut self, bytes: &[u8]) {
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
         self.hash.update(bytes);
         self.bytes += bytes.len() as u64;
     }
 
-    fn done(self) -> Carried {
+    pub(crate) fn done(self) -> Carried {
         Carried { digest: hex(&self.hash.finalize()), bytes: self.bytes, time: self.begin.elapsed() }
     }
 }
@@ -79,23 +79,24 @@ impl Sum {
 /// A worker's part.
 pub(crate) fn work(plan: &CarryPlan, link: &Link) -> Result<Carried> {
     match (plan.carrier, link.side()) {
-        (Carrier::Bus(bus), Side::Lead) => send_by_bus(plan, bus::connect(ADDRESS, &bus)?, link),
+        (Carrier::Bus(bus), Side::Lead) => send_by_bus(&plan.path, plan.piece, bus::connect(ADDRESS, &bus)?, link),
         (Carrier::Bus(bus), Side::Follow) => receive_by_bus(plan, bus::listen(ADDRESS, &bus)?, link),
         (Carrier::Wire(kind), Side::Lead) => send_by_wire(plan, one_way(link, kind)?, link),
         (Carrier::Wire(kind), Side::Follow) => receive_by_wire(plan, one_way(link, kind)?, link),
     }
 }
 
-fn open(plan: &CarryPlan) -> Result<File> {
-    File::open(&plan.path).with_context(|| format!("open {}", plan.path.display()))
+fn open(path: &Path) -> Result<File> {
+    File::open(path).with_context(|| format!("open {}", path.display()))
 }
 
-fn send_by_bus(plan: &CarryPlan, mut bus: Bus, link: &Link) -> Result<Carried> {
-    let mut file = open(plan)?;
+/// Sends the file in pieces of so many bytes, as soon as the other side is ready, and closes.
+pub(crate) fn send_by_bus(path: &Path, piece: usize, mut bus: Bus, link: &Link) -> Result<Carried> {
+    let mut file = open(path)?;
     link.wait_ready()?;
     let mut sum = Sum::new();
     loop {
-        let mut claim = bus.claim(plan.piece).map_err(fault)?;
+        let mut claim = bus.claim(piece).map_err(fault)?;
         let len = file.read(&mut claim).context("read the file")?;
         if len == 0 {
             claim.abort();
@@ -123,7 +124,7 @@ fn receive_by_bus(plan: &CarryPlan, mut bus: Bus, link: &Link) -> Result<Carried
 }
 
 fn send_by_wire(plan: &CarryPlan, mut wire: File, link: &Link) -> Result<Carried> {
-    let mut file = open(plan)?;
+    let mut file = open(&plan.path)?;
     let mut buffer = vec![0; plan.piece];
     link.wait_ready()?;
     let mut sum = Sum::new();

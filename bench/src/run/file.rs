@@ -27,12 +27,28 @@ const SLOWEST: u64 = 50 << 20;
 /// Where there is no Rust toolchain, a large file can be found here.
 const FALLBACK: &str = "/usr/lib";
 
-/// Carries the file three times and shows how fast it went.
-pub(crate) fn part(tour: &Tour, asked: Option<&Path>) -> Result<()> {
+/// A file that was read once, so that it is in memory.
+#[derive(Debug)]
+pub(crate) struct Real {
+    pub(crate) path: PathBuf,
+    pub(crate) digest: String,
+    pub(crate) bytes: u64,
+}
+
+impl Real {
+    /// Whether a side saw this file and nothing else.
+    pub(crate) fn is_what(&self, side: &Carried) -> bool {
+        side.digest == self.digest && side.bytes == self.bytes
+    }
+}
+
+/// Carries the file three times, shows how fast it went, and answers which file it was.
+pub(crate) fn part(tour: &Tour, asked: Option<&Path>) -> Result<Real> {
     let path = asked.map_or_else(find_large_file, |path| Ok(path.to_owned()))?;
     let (digest, bytes) = read_once(&path)?;
-    println!("  {} ({})", path.display(), amount(bytes as f64, "B"));
-    println!("  SHA-256 {digest}, read here first, so that it is in memory for all three\n");
+    let real = Real { path, digest, bytes };
+    println!("  {} ({})", real.path.display(), amount(bytes as f64, "B"));
+    println!("  SHA-256 {}, read here first, so that it is in memory for all three\n", real.digest);
     let mut table = Table::new(&["carrier", "time", "rate", "digest of the sender, of the receiver"]);
     let bus = BusPlan {
         wait: Wait::Adaptive,
@@ -49,11 +65,10 @@ pub(crate) fn part(tour: &Tour, asked: Option<&Path>) -> Result<()> {
     ];
     let mut wrong = Vec::new();
     for (name, carrier) in carriers {
-        let plan = CarryPlan { path: path.clone(), bytes, carrier, piece: PIECE };
+        let plan = CarryPlan { path: real.path.clone(), bytes, carrier, piece: PIECE };
         let [sent, received] = carry(tour, name, plan)?;
-        let right = |side: &Carried| side.digest == digest && side.bytes == bytes;
-        let verdict = |side: &Carried| if right(side) { "right" } else { "WRONG" };
-        if !(right(&sent) && right(&received)) {
+        let verdict = |side: &Carried| if real.is_what(side) { "right" } else { "WRONG" };
+        if !(real.is_what(&sent) && real.is_what(&received)) {
             wrong.push(name);
         }
         let rate = bytes as f64 / received.time.as_secs_f64();
@@ -66,14 +81,14 @@ pub(crate) fn part(tour: &Tour, asked: Option<&Path>) -> Result<()> {
     }
     println!("{table}");
     if wrong.is_empty() {
-        return Ok(());
+        return Ok(real);
     }
     Err(Fault::Damaged(format!("the file did not arrive as it was sent, by: {}", wrong.join(", "))).into())
 }
 
 /// One crossing, with a progress bar where somebody can see it.
 fn carry(tour: &Tour, name: &str, plan: CarryPlan) -> Result<[Carried; 2]> {
-    let watchdog = Watchdog::expecting(Duration::from_secs(plan.bytes / SLOWEST + 1));
+    let watchdog = patience(plan.bytes);
     let style = ProgressStyle::with_template("  {prefix:12} [{bar:40}] {bytes} of {total_bytes}")
         .context("lay out the progress bar")?;
     let bar = ProgressBar::new(plan.bytes).with_style(style.progress_chars("=> ")).with_prefix(name.to_owned());
@@ -81,6 +96,11 @@ fn carry(tour: &Tour, name: &str, plan: CarryPlan) -> Result<[Carried; 2]> {
     let carried = crew.finish(&watchdog, |bytes| bar.set_position(bytes));
     bar.finish_and_clear();
     carried
+}
+
+/// For how long a crossing of so many bytes may be silent.
+pub(crate) fn patience(bytes: u64) -> Watchdog {
+    Watchdog::expecting(Duration::from_secs(bytes / SLOWEST + 1))
 }
 
 /// Reads the file once: its digest, its length, and its pages into memory.

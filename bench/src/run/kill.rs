@@ -1,9 +1,9 @@
-//! Part (c): the server is killed while its client provably waits, or works.
+//! Part (e): the server is killed while its client provably waits, or works.
 
 use anyhow::Result;
 
-use crate::death::{DeathPlan, PAYLOAD, one_death, wait_of};
-use crate::plan::{Api, BusPlan, DEFAULT_RING, Fence, Trust, While, geometry};
+use crate::death::{DeathPlan, one_death, wait_of};
+use crate::plan::{Api, BusPlan, Fence, Trust, While, geometry};
 use crate::run::Tour;
 use crate::table::{Table, time};
 
@@ -12,7 +12,7 @@ const KILLS: usize = 5;
 
 /// Kills a few servers and shows what their clients were told, and when.
 pub(crate) fn part(tour: &Tour) -> Result<()> {
-    let (ring, inline) = geometry(PAYLOAD, Some(DEFAULT_RING), None)?;
+    let (ring, inline) = geometry(None, None)?;
     let mut table = Table::new(&["the client", "was told", "fastest", "slowest"]);
     for (during, what) in [
         (While::Park, "slept, waiting for a message"),

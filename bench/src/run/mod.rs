@@ -1,7 +1,9 @@
 //! `run`: a tour for newcomers, on a real file and with real processes, beside a pipe and a Unix socket.
 
+mod calls;
 pub(crate) mod carry;
 mod file;
+pub(crate) mod held;
 mod kill;
 mod leftovers;
 mod trips;
@@ -33,15 +35,21 @@ pub(crate) fn tour(args: &RunArgs) -> Result<()> {
 
     title("a", "A file from one process to the other, hashed with SHA-256 at both ends");
     // `FILE= make run` asks for no file in particular.
-    file::part(&tour, args.file.as_deref().filter(|path| !path.as_os_str().is_empty()))?;
+    let real = file::part(&tour, args.file.as_deref().filter(|path| !path.as_os_str().is_empty()))?;
 
-    title("b", "Round trips: 32 bytes there and back, 20,000 times each, every reply checked");
+    title("b", "The same file, while the reader holds 1,000 blocks of it and lets go of them in random order");
+    held::part(&tour, &real)?;
+
+    title("c", "Round trips: 32 bytes there and back, 20,000 times each, every reply checked");
     trips::part(&tour)?;
 
-    title("c", "The server is killed (SIGKILL) while its client is at work: how long until the client knows?");
+    title("d", "Calls: 200,000 requests of 32 bytes, each with its reply, every one checked");
+    calls::part(&tour)?;
+
+    title("e", "The server is killed (SIGKILL) while its client is at work: how long until the client knows?");
     kill::part(&tour)?;
 
-    title("d", "What is left behind after all that, the kills included");
+    title("f", "What is left behind after all that, the kills included");
     leftovers::compare(&before, &Snapshot::take(tour.runtime.path())?)?;
 
     println!("Everything arrived, every death was told, nothing is left: {:.1} s.", begin.elapsed().as_secs_f64());

@@ -1,11 +1,11 @@
-//! Part (b): round trips over a `Bus` each way, a pipe each way, and a Unix socket.
+//! Part (c): round trips over a `Bus` each way, a pipe each way, and a Unix socket.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use crate::bench::measure_blocks;
+use crate::bench::{Measured, measure_blocks};
 use crate::blocks::BlockPlan;
 use crate::lane::{Lane, System};
 use crate::plan::{Api, BusPlan, DEFAULT_INLINE, DEFAULT_RING, Fence, Trust, Wait};
@@ -46,17 +46,30 @@ pub(crate) fn part(tour: &Tour) -> Result<()> {
     let rounds = (TRIPS / PER_BLOCK) as u32;
     let plan = BlockPlan { lanes, rounds, span: SPAN, count: PER_BLOCK, damage: 0 };
     let measured = measure_blocks(&tour.runtime, tour.cpus, plan)?;
-    let mut table = Table::new(&["", "p50", "p90", "p99", "p99.9", "p99.99", "max"]);
-    let mut summaries = Vec::new();
-    for ((name, _), measured) in systems.iter().zip(&measured) {
-        let summary = measured.summary().context("there are no samples")?;
-        let times = [summary.p50_ns, summary.p90_ns, summary.p99_ns, summary.p999_ns, summary.p9999_ns, summary.max_ns];
-        table.line([(*name).to_owned()].into_iter().chain(times.map(|ns| time(ns as f64))).collect());
-        summaries.push((*name, summary));
-    }
-    println!("{table}");
+    let summaries = summaries(&systems, &measured)?;
+    println!("{}", percentiles(&summaries));
     print!("{}", histogram(&summaries));
     Ok(())
+}
+
+/// What was measured of each system, by its name.
+pub(crate) fn summaries<'a>(
+    systems: &[(&'a str, System)],
+    measured: &'a [Measured],
+) -> Result<Vec<(&'a str, &'a Summary)>> {
+    let both = systems.iter().zip(measured);
+    both.map(|((name, _), measured)| Ok((*name, measured.summary().context("there are no samples")?))).collect()
+}
+
+/// One line of percentiles for each system.
+pub(crate) fn percentiles(summaries: &[(&str, &Summary)]) -> Table {
+    let mut table = Table::new(&["", "number", "p50", "p90", "p99", "p99.9", "p99.99", "max"]);
+    for (name, summary) in summaries {
+        let times = [summary.p50_ns, summary.p90_ns, summary.p99_ns, summary.p999_ns, summary.p9999_ns, summary.max_ns];
+        let label = [(*name).to_owned(), summary.samples.to_string()];
+        table.line(label.into_iter().chain(times.map(|ns| time(ns as f64))).collect());
+    }
+    table
 }
 
 /// One line for each octave that has a share worth drawing, one column of bars for each system.
