@@ -1,6 +1,7 @@
 //! Leases: frames that are read where they are, and given back.
 
-use super::{Bus, Item, Role, at_least_one};
+use super::inbox::Item;
+use super::{Bus, Role, at_least_one};
 use crate::error::Cause;
 use crate::held::Kept;
 use crate::ring::Taken;

@@ -18,11 +18,12 @@
 
 use crate::deadline::Deadline;
 use crate::error::{Cause, Error, Refusal, Violation};
-use crate::layout::{self, Geometry, RING, RingSize, SessionKind as Kind, calls_fit};
+use crate::layout::{self, Geometry, RING};
 
 use crate::options::{Fence, Settings, Trust};
 use crate::park::Parking;
 use crate::session::link::Link;
+use crate::session::terms::{agree, check_terms, geometries, inline_limit};
 use crate::session::wire::{BODY_MAX, Introduction, Message, Offer, PREFIX, Prefix};
 use crate::shm::{OwnSegment, PeerSegment};
 use crate::side::{Outbox, Side, Terms};
@@ -465,42 +466,6 @@ pub(crate) enum Step {
     Done(Box<Session>),
 }
 
-/// How many blocks a side may have out at the other: enough for a reader that holds a thousand.
-const RETURNS: u32 = 4096;
-
-/// The outboxes of the connecting and of the listening end. A side that is sent no blocks has the shortest return ring.
-fn geometries(settings: &Settings) -> (Geometry, Geometry) {
-    let client_returns = if settings.kind == Kind::Rpc { RETURNS } else { 1 };
-    let geometry = |ring, returns| Geometry::new(ring, returns).expect("a power of two");
-    (geometry(settings.client_ring, client_returns), geometry(settings.server_ring, RETURNS))
-}
-
-/// What the listener offers to a client that wants `them`: no more calls and no longer frames than both want, and than the
-/// rings can bear.
-fn agree(us: Introduction, them: Introduction, rings: (RingSize, RingSize)) -> Introduction {
-    if us.kind == Kind::Bus {
-        return us;
-    }
-    let ring = if rings.0.bytes() < rings.1.bytes() { rings.0 } else { rings.1 };
-    let (mut calls, mut inline) = (us.calls.min(them.calls).max(1), us.inline_limit.min(them.inline_limit));
-    while !calls_fit(ring, calls, inline as usize) {
-        match (calls, inline) {
-            (_, 257..) => inline /= 2,
-            (17.., _) => calls /= 2,
-            (_, 49..) => inline = (inline / 2).max(48),
-            (2.., _) => calls /= 2,
-            // One call in one line fits into the smallest ring there is for calls.
-            _ => break,
-        }
-    }
-    Introduction { calls, inline_limit: inline, ..us }
-}
-
-/// The longest payload that this end puts into its ring.
-fn inline_limit(settings: &Settings, agreed: Introduction) -> usize {
-    if settings.kind == Kind::Bus { settings.inline_limit } else { agreed.inline_limit as usize }
-}
-
 /// Tells a client why there will be no session; a client that is gone need not be told.
 pub(crate) fn refuse(socket: &Fd, why: Refusal, text: &str) {
     let text = if text.is_empty() { why.to_string() } else { text.to_owned() };
@@ -564,20 +529,6 @@ pub(crate) fn join(socket: Fd, settings: &Settings, birth: Birth, mut limit: Tim
         inline_limit: inline_limit(settings, offer.about),
     };
     Ok(joined.into_session())
-}
-
-/// Whether the listener keeps to what was asked of it: it lowers the number of calls and their size, and only to what its rings
-/// can bear.
-fn check_terms(me: &Introduction, offer: &Offer) -> Result<(), Violation> {
-    let Introduction { kind, calls, inline_limit, .. } = offer.about;
-    if kind != me.kind {
-        return Err(Violation::Handshake);
-    }
-    let ring =
-        if offer.client.ring.bytes() < offer.server.ring.bytes() { offer.client.ring } else { offer.server.ring };
-    let kept = (1..=me.calls).contains(&calls) && inline_limit <= me.inline_limit;
-    let borne = kind == Kind::Bus || kept && calls_fit(ring, calls, inline_limit as usize);
-    if borne { Ok(()) } else { Err(Violation::Geometry) }
 }
 
 /// Sends as the client does: a listener that has hung up may have said why, so that is for the next `hear` to find.
