@@ -3,7 +3,6 @@
 //! A `Bus` is one-way, so round trips take two, one each way. The leading side connects the first and sends on it; it
 //! listens at the second, which the following side connects when the first stands.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -180,21 +179,16 @@ impl BusFlow {
 /// The messages that were received last, with their sums.
 pub(crate) struct Held {
     most: usize,
-    messages: VecDeque<(Message, u64)>,
+    messages: Vec<(Message, u64)>,
 }
 
 impl Held {
     fn new(most: usize) -> Self {
-        Self { most, messages: VecDeque::with_capacity(most) }
+        Self { most, messages: Vec::with_capacity(most) }
     }
 
-    /// Keeps one more message, and lets go of the one that was kept longest if they would be too many.
-    #[inline]
-    fn keep(&mut self, message: Message, sum: u64) {
-        if self.messages.len() == self.most {
-            self.messages.pop_front();
-        }
-        self.messages.push_back((message, sum));
+    fn is_full(&self) -> bool {
+        self.messages.len() == self.most
     }
 
     /// What is kept must still be what was received.
@@ -212,7 +206,7 @@ fn receive_and_keep(bus: &mut Bus, held: &mut Held, each: &mut impl FnMut(u64) -
         return Ok(false);
     }
     let found = sum(&lease);
-    held.keep(lease.keep(), found);
+    held.messages.push((lease.keep(), found));
     each(found).map(|()| true)
 }
 
@@ -232,6 +226,7 @@ impl Flow for BusFlow {
     fn receive(&mut self, each: &mut impl FnMut(u64) -> Result<()>) -> Result<bool> {
         let bus = match self {
             Self::Receiving(bus) => bus,
+            Self::Holding(bus, held) if held.is_full() => bus,
             Self::Holding(bus, held) => return receive_and_keep(bus, held, each),
             Self::Sending(_) => anyhow::bail!(WRONG_END),
         };

@@ -195,7 +195,7 @@ impl RpcArgs {
 pub(crate) struct StreamArgs {
     #[command(flatten)]
     pub(crate) traffic: Traffic,
-    /// Keep the last N messages while reading on; several make several rows.
+    /// Keep the first N messages to the end while reading on; several make several rows.
     #[arg(long, value_name = "N", value_delimiter = ',', default_value = "0", value_parser = parse_hold)]
     hold: Vec<usize>,
     #[command(flatten)]

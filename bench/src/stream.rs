@@ -1,5 +1,5 @@
 //! `stream`: one side publishes as fast as there is room, the other polls, reads and checks every message. With `--hold` it
-//! keeps the last ones while it reads on.
+//! keeps the first ones to the end.
 
 use anyhow::Result;
 
