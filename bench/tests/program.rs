@@ -131,7 +131,7 @@ fn untrusted_ends_carry_short_and_long_payloads_and_say_that_they_fence() {
         ["rtt --payload 32,65536", "rpc --payload 32,65536 --inflight 1,8", "stream --payload 32,65536 --hold 0,10"]
     {
         for api in ["copy", "claim"] {
-            let rows = rows(&format!("{line} --api {api} --seconds 0.05 --trust untrusted --json"));
+            let rows = rows(&format!("{line} --api {api} --seconds 0.4 --trust untrusted --json"));
             let ours: Vec<_> = rows.iter().filter(|row| row["system"] == "slipring").collect();
             assert!(ours.len() >= 2, "{line}");
             for row in ours {
