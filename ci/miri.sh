@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The protocols under Miri: every access of ring, parking and sides to heap memory, with its races. What makes system calls
-# is not for Miri and is left out. Arguments go to the tests, for example a filter.
+# The protocols under Miri: every access of ring, returns, parking and sides to heap memory, with its races, and the books of
+# arena and calls. What makes system calls is not for Miri and is left out. Arguments go to the tests, for example a filter.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if ! cargo +nightly miri --version >/dev/null 2>&1; then
@@ -17,8 +17,8 @@ if [ $# -gt 0 ]; then
     exit
 fi
 # Between threads, with loads that may see old values.
-run side::
+run returns:: side::
 # By one thread, where there is nothing old to see; Miri's emulation of weak memory fails (nightly of May 2026, "cannot have
 # empty store buffer") where plain bytes cover a part of what was an atomic word, as payloads of every length do.
 flags="$flags -Zmiri-disable-weak-memory-emulation"
-run layout:: options:: park:: ring:: session::wire:: span:: wait::
+run arena:: layout:: options:: park:: ring:: rpc:: session::record:: session::wire:: span:: wait::

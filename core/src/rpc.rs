@@ -108,8 +108,8 @@ pub struct RpcBus {
     side: Side<Link>,
     calls: Calls,
     served: Served,
-    /// The note that is being looked at: its place is free already.
-    note: Body,
+    /// The note that was opened last, on its way to whoever looks at it: its place is free already. Else a buffer for the next.
+    note: Option<Box<Body>>,
     /// Calls of ours that are to be cancelled as soon as there is room for saying so.
     cancels: VecDeque<u32>,
     handler: Option<Handler>,
@@ -139,7 +139,7 @@ impl RpcBus {
             side,
             calls: Calls::new(calls),
             served: Served::new(calls),
-            note: Body::default(),
+            note: None,
             cancels: VecDeque::new(),
             handler: None,
             depth: 0,
@@ -277,10 +277,7 @@ impl RpcBus {
             Form::REPLY => self.admit_reply(frame, Outcome::Reply { type_id: frame.type_id }),
             Form::REQUEST | Form::NOTE => self.admit_request(frame),
             Form::ERROR => self.admit_reply(frame, Outcome::Error { code: frame.type_id }),
-            Form::CANCEL => {
-                self.served.cancel(frame.correlation);
-                Ok(())
-            }
+            Form::CANCEL => self.served.cancel(frame.correlation).map_err(|violation| self.side.corrupt(violation)),
             _ => Err(self.side.corrupt(Violation::FrameKind)),
         }
     }
@@ -297,7 +294,7 @@ impl RpcBus {
             Err(Cause::OutOfMemory) if self.side.unresolved.is_none() => Outcome::Error { code: code::OUT_OF_MEMORY },
             Err(cause) => return Err(cause),
         };
-        if !self.calls.finish(frame.correlation, outcome) {
+        if self.calls.finish(frame.correlation, outcome) {
             self.late_replies += 1;
         }
         Ok(())

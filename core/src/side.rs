@@ -109,6 +109,17 @@ pub(crate) enum Patience {
     Until(Deadline),
 }
 
+impl Patience {
+    /// For whoever found something else than it waits for: [`Cause::Timeout`] once the deadline has passed.
+    #[cold]
+    pub(crate) fn check(self) -> Result<(), Cause> {
+        match self {
+            Self::Until(deadline) if deadline.has_passed() => Err(Cause::Timeout),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// One side of a session.
 #[derive(Debug)]
 pub(crate) struct Side<C> {

@@ -10,6 +10,7 @@ pub mod alone;
 pub mod chance;
 pub mod frames;
 pub mod meanwhile;
+pub mod pair;
 pub mod peer;
 pub mod proc;
 pub mod raw;

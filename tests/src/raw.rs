@@ -1,9 +1,11 @@
 //! Hostile peers: both sides of a session, by code of their own, so that they can break every rule of it.
 //!
 //! [`wire`] says and understands the handshake's messages, [`socket`] moves them with whatever descriptors one likes, and
-//! [`memory`] makes segments that need not be sealed, whole or true. [`outboxes`] and [`records`] list what must be refused. [`End`] is one side of a finished session: it
-//! behaves until it is told to write something else.
+//! [`memory`] makes segments that need not be sealed, whole or true. [`outboxes`] and [`records`] list what must be refused.
+//! [`End`] is one side of a finished session: it behaves until it is told to write something else ([`blocks`] are its
+//! arena).
 
+pub mod blocks;
 pub mod memory;
 pub mod outboxes;
 pub mod records;
@@ -11,10 +13,10 @@ pub mod socket;
 pub mod wire;
 
 use memory::{Segment, View};
-use slipring::{Bus, Cause, Options};
+use slipring::{Bus, Cause, Error, Listener, Options, RpcBus};
 use socket::{Socket, SocketListener};
 use std::thread;
-use wire::{Message, RECEIVING_RING};
+use wire::{Message, NO_RETURNS, RECEIVING_RING, RETURNS};
 
 /// Where words stand in an outbox, as `docs/LAYOUT.md` has them.
 pub mod layout {
@@ -26,6 +28,10 @@ pub mod layout {
     pub const CLOSE: usize = 144;
     /// How far this side has read.
     pub const READ: usize = 256;
+    /// How many blocks this side has given back.
+    pub const RETURNS: usize = 384;
+    /// How many of the other side's regions this side has mapped.
+    pub const SEEN: usize = 392;
     /// The start of the ring.
     pub const RING: usize = 1024;
     /// Bytes of a line, the unit of the ring.
@@ -36,10 +42,26 @@ pub mod layout {
     pub const DATA: u64 = 1;
     /// Kind of a frame that fills the ring to its end.
     pub const PAD: u64 = 2;
+    /// Kind of a frame that asks for a reply.
+    pub const REQUEST: u64 = 3;
+    /// Kind of a frame that replies.
+    pub const REPLY: u64 = 4;
+    /// Kind of a frame that asks, and awaits no reply.
+    pub const NOTE: u64 = 5;
+    /// Kind of a frame that says that a reply is no longer awaited.
+    pub const CANCEL: u64 = 6;
+    /// Kind of a frame that replies with an error.
+    pub const ERROR: u64 = 7;
+    /// Bit of a kind: a deadline comes first.
+    pub const TIMED: u64 = 8;
+    /// Bit of a kind: a descriptor comes last, and the payload stands in the block that it names.
+    pub const BLOCK: u64 = 16;
     /// In a parked word: waits for frames.
     pub const FOR_DATA: u64 = 1 << 1;
     /// In a parked word: waits for room.
     pub const FOR_ROOM: u64 = 1 << 2;
+    /// In a parked word: waits for blocks.
+    pub const FOR_BLOCKS: u64 = 1 << 3;
 
     /// The commit word that belongs to a position.
     #[must_use]
@@ -67,9 +89,35 @@ pub struct End {
     pub ring: u64,
     /// Where our next frame starts.
     pub tail: u64,
+    /// Bytes of the ring in the other side's.
+    pub their_ring: u64,
+    /// Where its next frame starts.
+    pub head: u64,
+    /// Entries of the return ring in our outbox.
+    pub returns: u64,
+    /// How many blocks we have given back.
+    pub returned: u64,
+}
+
+/// A frame of the other side's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// Kind, with its bits.
+    pub kind: u64,
+    /// Its type id.
+    pub type_id: u32,
+    /// Its correlation id.
+    pub correlation: u32,
+    /// What stands in the ring.
+    pub bytes: Vec<u8>,
 }
 
 impl End {
+    fn new(socket: Socket, mine: Segment, theirs: View, geometry: [u64; 4]) -> Self {
+        let [ring, returns, their_ring, _] = geometry;
+        Self { socket, mine, theirs, ring, tail: 0, their_ring, head: 0, returns, returned: 0 }
+    }
+
     /// Index of a position in the whole outbox.
     #[must_use]
     pub fn at(&self, position: u64) -> usize {
@@ -91,11 +139,47 @@ impl End {
 
     /// Publishes an honest frame. The caller sees to it that there is room, and that it need not wrap.
     pub fn publish(&mut self, type_id: u32, payload: &[u8]) {
+        self.say(layout::DATA, type_id, 0, payload);
+    }
+
+    /// Publishes a frame of any kind, as [`publish`](Self::publish) does.
+    pub fn say(&mut self, kind: u64, type_id: u32, correlation: u32, payload: &[u8]) {
         let start = self.tail;
         self.tail += (payload.len() as u64 + layout::HEADER as u64).next_multiple_of(layout::LINE);
         self.mine.store_u32(self.at(self.tail), 0);
-        self.write_frame(start, layout::DATA, payload.len() as u64, type_id, payload);
+        self.write_frame(start, kind, payload.len() as u64, type_id, payload);
+        self.mine.store_u32(self.at(start) + 12, correlation);
         self.commit(start);
+    }
+
+    /// The next frame of the other side's, if it is there; it is read, and that is said.
+    pub fn try_hear(&mut self) -> Option<Said> {
+        loop {
+            let at = layout::RING + (self.head % self.their_ring) as usize;
+            if self.theirs.load_u32(at) != layout::commit_word(self.head) {
+                return None;
+            }
+            let (type_id, rest) = (self.theirs.load_u32(at + 4), self.theirs.load_u64(at + 8));
+            let (len, kind) = ((rest & ((1 << 27) - 1)) as usize, rest as u32 >> 27);
+            if u64::from(kind) == layout::PAD {
+                self.head = (self.head / self.their_ring + 1) * self.their_ring;
+                continue;
+            }
+            let bytes = self.theirs.read(at + layout::HEADER, len);
+            self.head += (len as u64 + layout::HEADER as u64).next_multiple_of(layout::LINE);
+            self.read_up_to(self.head);
+            return Some(Said { kind: kind.into(), type_id, correlation: (rest >> 32) as u32, bytes });
+        }
+    }
+
+    /// The same, waiting for it.
+    pub fn hear(&mut self) -> Said {
+        loop {
+            match self.try_hear() {
+                Some(said) => return said,
+                None => thread::yield_now(),
+            }
+        }
     }
 
     /// Says how far we have read.
@@ -114,13 +198,33 @@ impl End {
 ///
 /// # Panics
 /// If the listener does anything unexpected.
-pub fn client_of(listener: &mut slipring::Listener) -> (End, Bus) {
+pub fn client_of(listener: &mut Listener) -> (End, Bus) {
+    client_by(listener, &wire::hello(), Listener::try_accept_bus)
+}
+
+/// The same for calls.
+///
+/// # Panics
+/// If the listener does anything unexpected.
+pub fn caller_of(listener: &mut Listener) -> (End, RpcBus) {
+    client_by(listener, &wire::hello().for_calls(), Listener::try_accept_rpc)
+}
+
+/// The same for any session, introduced by `hello`.
+///
+/// # Panics
+/// If the listener does anything unexpected.
+pub fn client_by<T>(
+    listener: &mut Listener,
+    hello: &Message,
+    try_accept: fn(&mut Listener) -> Result<T, Error>,
+) -> (End, T) {
     let socket = Socket::connect(&listener.address());
-    assert!(socket.send(&wire::hello().bytes()));
-    assert_eq!(listener.try_accept_bus().expect_err("half a handshake").cause(), Cause::Empty);
+    assert!(socket.send(&hello.bytes()));
+    assert_eq!(try_accept(listener).err().expect("half a handshake").cause(), Cause::Empty);
     let client = Joining::answer_offer(socket);
-    let bus = listener.try_accept_bus().expect("a session");
-    (client.settle(), bus)
+    let session = try_accept(listener).unwrap_or_else(|error| panic!("no session: {error}"));
+    (client.settle(), session)
 }
 
 /// The same as a client of a listener in another process, which accepts meanwhile.
@@ -140,11 +244,11 @@ struct Joining(End);
 impl Joining {
     fn answer_offer(socket: Socket) -> Self {
         let mut offer = socket.receive().expect("an offer");
-        let ring = offer.message.client_ring();
+        let geometry = offer.message.geometry();
         let theirs = View::of(offer.fds.pop().expect("the listener's outbox"));
-        let mine = Segment::outbox(ring);
+        let mine = Segment::outbox(geometry[0], geometry[1]);
         assert!(socket.send_with(&wire::accept(mine.len() as u64).bytes(), &[mine.fd()]));
-        Self(End { socket, mine, theirs, ring, tail: 0 })
+        Self(End::new(socket, mine, theirs, geometry))
     }
 
     fn settle(self) -> End {
@@ -158,11 +262,32 @@ impl Joining {
 /// # Panics
 /// If the bus does anything unexpected.
 pub fn listener_for(address: &str, ring: u64, options: &Options) -> (End, Bus) {
+    listener_by(address, &receiving(ring), || Bus::connect(address, options))
+}
+
+/// The same for calls, with rings of `ring` bytes both ways.
+///
+/// # Panics
+/// If the bus does anything unexpected.
+pub fn callee_for(address: &str, ring: u64, options: &Options) -> (End, RpcBus) {
+    let offer = wire::offer([ring, RETURNS], [ring, RETURNS], 0).for_calls();
+    listener_by(address, &offer, || RpcBus::connect(address, options))
+}
+
+/// The same for any session, with that offer; the size of the segment is put in.
+///
+/// # Panics
+/// If the client does anything unexpected.
+pub fn listener_by<T: Send>(
+    address: &str,
+    offer: &Message,
+    connect: impl FnOnce() -> Result<T, Error> + Send,
+) -> (End, T) {
     let listener = SocketListener::bind(address);
     thread::scope(|scope| {
-        let bus = scope.spawn(|| Bus::connect(address, options));
-        let end = serve(&listener, ring);
-        (end, bus.join().expect("no panic").expect("a session"))
+        let client = scope.spawn(connect);
+        let end = serve(&listener, offer.clone());
+        (end, client.join().expect("no panic").unwrap_or_else(|error| panic!("no session: {error}")))
     })
 }
 
@@ -173,19 +298,25 @@ pub fn listener_for(address: &str, ring: u64, options: &Options) -> (End, Bus) {
 pub fn listener_for_another_process(address: &str, ring: u64, connect: impl FnOnce()) -> End {
     let listener = SocketListener::bind(address);
     connect();
-    serve(&listener, ring)
+    serve(&listener, receiving(ring))
 }
 
-fn serve(listener: &SocketListener, ring: u64) -> End {
+/// The offer of a listener that receives.
+fn receiving(ring: u64) -> Message {
+    wire::offer([ring, NO_RETURNS], [RECEIVING_RING, RETURNS], 0)
+}
+
+fn serve(listener: &SocketListener, mut offer: Message) -> End {
     let socket = listener.accept();
     assert_eq!(socket.receive().expect("a hello").message.tag, wire::HELLO);
-    let mine = Segment::outbox(RECEIVING_RING);
-    let offer = wire::offer(ring, RECEIVING_RING, mine.len() as u64);
+    let [their_ring, their_returns, ring, returns] = offer.geometry();
+    let mine = Segment::outbox(ring, returns);
+    *offer.words.last_mut().expect("an offer has words") = mine.len() as u64;
     assert!(socket.send_with(&offer.bytes(), &[mine.fd()]));
     let mut accept = socket.receive().expect("an accept");
     let theirs = View::of(accept.fds.pop().expect("the client's outbox"));
     assert!(socket.send(&wire::settled().bytes()));
-    End { socket, mine, theirs, ring: RECEIVING_RING, tail: 0 }
+    End::new(socket, mine, theirs, [ring, returns, their_ring, their_returns])
 }
 
 /// What a handshake that stopped half-way holds on to.
@@ -214,7 +345,8 @@ pub fn knock(address: &str, stage: &str) -> Holding {
         return Holding { _socket: socket, _mine: None };
     }
     let offer: Message = socket.receive().expect("an offer").message;
-    let mine = Segment::outbox(offer.client_ring());
+    let [ring, returns, ..] = offer.geometry();
+    let mine = Segment::outbox(ring, returns);
     let accept = wire::accept(mine.len() as u64).bytes();
     match stage {
         "offered" => {}
@@ -239,8 +371,8 @@ pub fn pose(address: &str, stage: &str, bound: impl FnOnce()) -> Holding {
         return Holding { _socket: socket, _mine: None };
     }
     assert_eq!(socket.receive().expect("a hello").message.tag, wire::HELLO);
-    let mine = Segment::outbox(RECEIVING_RING);
-    let offer = wire::offer(RECEIVING_RING, RECEIVING_RING, mine.len() as u64).bytes();
+    let mine = Segment::outbox(RECEIVING_RING, RETURNS);
+    let offer = wire::offer([RECEIVING_RING, NO_RETURNS], [RECEIVING_RING, RETURNS], mine.len() as u64).bytes();
     match stage {
         "heard" => {}
         "half-offer" => assert!(socket.send_with(&offer[..20], &[mine.fd()])),

@@ -12,6 +12,7 @@
 //! pace COUNT LEN US              send with random gaps   echo COUNT                send back what comes
 //! recv COUNT                     receive                 slow COUNT US             receive with random gaps
 //! look COUNT                     receive by trying       hold COUNT                a batch, kept for ever
+//! keep COUNT                     receive, and keep       let-go                    of all that is kept
 //! close [MS]                     goodbye, lingering      drop                      goodbye
 //! state   refused   stat NAME    learn how it stands     interrupted               waits that a signal ended
 //! fork   exec                    have a child; its number
@@ -20,14 +21,16 @@
 //! race ADDRESS WITNESS ROUNDS [killed]   see `race`      churn ADDRESS COUNT       connect, say one thing, close
 //! ```
 //!
-//! OPTION: `capacity=` `inline=` `wait=` `trust=` `fence=` `handshake=MS`.
+//! and the orders of [`calls`]. OPTION: `capacity=` `reverse=` `inline=` `wait=` `trust=` `fence=` `handshake=MS` `memory=`
+//! `message=` `in-flight=` `serves=yes|no`.
 
+mod calls;
 mod crowd;
 
 use crate::alone::{self, Forked};
 use crate::chance::Chance;
 use crate::{alarm, frames, raw, seccomp};
-use slipring::{Bus, Cause, Deadline, Error, Fence, Listener, Options, Trust, Wait};
+use slipring::{Bus, Cause, Deadline, Error, Fence, Listener, Message, Options, RpcBus, Trust, Wait};
 use std::io::{BufRead, Write};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -105,6 +108,11 @@ impl<'a> Order<'a> {
             ("trust", "untrusted") => options.trust(Trust::Untrusted),
             ("trust", "same-user") => options.trust(Trust::SameUser),
             ("fence", "always") => options.fence(Fence::Always),
+            ("reverse", bytes) => options.capacity_reverse(number(bytes) as usize),
+            ("memory", bytes) => options.memory_limit(number(bytes)),
+            ("message", bytes) => options.max_message(number(bytes)),
+            ("in-flight", calls) => options.in_flight(number(calls) as u32),
+            ("serves", yes) => options.serves(yes == "yes"),
             ("within", _) => options,
             _ => panic!("an unknown option {name}={value}"),
         })
@@ -155,6 +163,9 @@ struct Script {
     forked: Vec<Forked>,
     started: Vec<Child>,
     raw: Option<raw::Holding>,
+    kept: Vec<Message>,
+    rpc: Option<RpcBus>,
+    calls: calls::Calls,
 }
 
 impl Script {
@@ -168,13 +179,14 @@ impl Script {
             }
             "connect" => self.connect(order)?,
             "send" | "later" | "pace" | "fill" | "flush" | "claim" => return self.send(order),
-            "recv" | "slow" | "look" | "hold" | "echo" => return self.receive(order),
+            "recv" | "slow" | "look" | "hold" | "keep" | "echo" => return self.receive(order),
+            "let-go" => self.kept.clear(),
             "close" => {
                 let linger = order.words.first().map_or(0, |time| number(time));
                 let bus = self.sends.take().or_else(|| self.receives.take()).expect("a session");
                 bus.close(Duration::from_millis(linger))?;
             }
-            "drop" => (self.listener, self.sends, self.receives) = (None, None, None),
+            "drop" => (self.listener, self.sends, self.receives, self.rpc) = (None, None, None, None),
             "race" => {
                 let some_are_killed = order.words.get(3) == Some(&"killed");
                 return crowd::race(order.word(0), order.word(1), order.number(2), some_are_killed);
@@ -220,6 +232,10 @@ impl Script {
 
     fn tell(&mut self, order: &Order<'_>) -> Outcome {
         let number = match order.verb {
+            "state" if self.rpc.is_some() => {
+                let state = self.rpc.as_mut().map(RpcBus::state);
+                return Err(Stop { after: 0, why: format!("{:?}", state.expect("a session")) });
+            }
             "state" => {
                 let bus = self.sends.as_mut().or(self.receives.as_mut()).expect("a session");
                 return Err(Stop { after: 0, why: format!("{:?}", bus.state()) });
@@ -241,18 +257,29 @@ impl Script {
                 self.started.push(child);
                 pid.into()
             }
-            verb => panic!("an unknown order {verb}"),
+            _ => return self.obey_for_calls(order),
         };
         Ok(Some(number))
     }
 
-    fn stat(&self, name: &str) -> u64 {
-        let stats = self.receives.as_ref().or(self.sends.as_ref()).expect("a session").stats();
+    fn stat(&mut self, name: &str) -> u64 {
+        let stats = match &self.rpc {
+            Some(rpc) => rpc.stats(),
+            None => {
+                let bus = self.receives.as_mut().or(self.sends.as_mut()).expect("a session");
+                // What came back is counted when somebody looks.
+                bus.state();
+                bus.stats()
+            }
+        };
         match name {
             "naps" => stats.naps,
             "parks" => stats.parks,
             "bells-heard" => stats.bells_heard,
             "bells-rung" => stats.bells_rung,
+            "blocks-out" => stats.blocks_out.into(),
+            "held-blocks" => stats.held_blocks,
+            "late-replies" => stats.late_replies,
             other => panic!("an unknown counter {other}"),
         }
     }
@@ -351,6 +378,10 @@ impl Script {
             return Err(format!("frame {number} came as {} with {} bytes", message.type_id(), message.len()));
         }
         self.received += 1;
+        if verb == "keep" {
+            self.kept.push(message);
+            return Ok(());
+        }
         if verb == "echo" {
             return self.send_one(message.len(), false, deadline).map_err(|cause| format!("{cause:?}"));
         }

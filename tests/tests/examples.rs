@@ -53,3 +53,31 @@ fn peer_restart() {
     let text = run("peer_restart");
     assert!(text.contains("the peer died") && text.contains("read by the second server"), "{text}");
 }
+
+#[test]
+fn rpc() {
+    let text = run("rpc");
+    assert!(text.contains("the square of 12 is 144") && text.contains("800000 bytes of squares"), "{text}");
+    assert!(text.contains("no such question") && text.contains("logs: that was all"), "{text}");
+}
+
+#[test]
+fn held_leases() {
+    let text = run("held_leases");
+    assert!(text.contains("200 pictures") && text.contains("10 are still held, 1000000 bytes"), "{text}");
+}
+
+#[test]
+fn both_sides_call() {
+    let text = run("both_sides_call");
+    assert!(
+        text.contains("12! = 479001600") && text.contains("nested too deeply") && text.contains("5! = 120"),
+        "{text}"
+    );
+}
+
+#[test]
+fn cancel() {
+    let text = run("cancel");
+    assert!(text.contains("cancelled; it stops the search") && text.contains("no call is left in flight"), "{text}");
+}

@@ -7,7 +7,7 @@ use slipring_tests::raw;
 use slipring_tests::raw::memory::{Segment, outbox_len};
 use slipring_tests::raw::outboxes::bad_outboxes;
 use slipring_tests::raw::socket::{MOST_FDS, Socket};
-use slipring_tests::raw::wire::{self, Message};
+use slipring_tests::raw::wire::{self, Message, NO_RETURNS, RECEIVING_RING, RETURNS};
 use slipring_tests::scratch::Scratch;
 use slipring_tests::watchdog::watchdog;
 use slipring_tests::{peer, proc};
@@ -68,12 +68,12 @@ fn bad_hellos() -> Vec<(&'static str, Vec<u8>, u64)> {
         ("a newer version", with(&|message| message.version = u32::MAX), VERSION),
         (
             "a newer version of another length",
-            with(&|message| (message.version, message.told) = (2, Some(9999))),
+            with(&|message| (message.version, message.told) = (9, Some(9999))),
             VERSION,
         ),
         ("no kind of message", with(&|message| message.tag = 0), MALFORMED),
         ("an unknown kind of message", with(&|message| message.tag = 6), MALFORMED),
-        ("an offer", wire::offer(RING, 256, 4096).bytes(), MALFORMED),
+        ("an offer", wire::offer([RING, NO_RETURNS], [RECEIVING_RING, RETURNS], 4096).bytes(), MALFORMED),
         ("an accept", wire::accept(4096).bytes(), MALFORMED),
         ("an acknowledgement", wire::settled().bytes(), MALFORMED),
         ("a refusal", wire::refusal(1, "no").bytes(), MALFORMED),
@@ -139,7 +139,7 @@ fn descriptors_that_come_with_a_hello_are_refused_and_closed() {
         });
         for_one_client(&mut listener, |socket| {
             // An accept that does not wait for the offer, with its segment on the first byte.
-            let segment = Segment::outbox(RING);
+            let segment = Segment::outbox(RING, NO_RETURNS);
             let both = [wire::hello().bytes(), wire::accept(segment.len() as u64).bytes()].concat();
             assert!(socket.send_with(&both, &[segment.fd()]));
         });
@@ -162,7 +162,7 @@ fn an_outbox_that_could_harm_its_reader_is_refused_by_the_listener() {
         let mut listener = listener(&scratch, Options::default());
         serves_a_good_client(&mut listener);
         let before = proc::holdings(std::process::id());
-        for bad in bad_outboxes(outbox_len(RING)) {
+        for bad in bad_outboxes(outbox_len(RING, NO_RETURNS)) {
             let what = bad.what;
             let socket = Socket::connect(&listener.address());
             assert!(socket.send(&wire::hello().bytes()));
@@ -182,7 +182,7 @@ fn a_second_message_that_is_no_accept_is_refused() {
     let scratch = Scratch::new();
     let mut listener = listener(&scratch, Options::default());
     let long = Message { words: vec![8192, 0], ..wire::accept(0) };
-    let newer = Message { version: 2, ..wire::accept(8192) };
+    let newer = Message { version: 9, ..wire::accept(8192) };
     for (bytes, reason) in [
         (wire::hello().bytes(), MALFORMED),
         (wire::settled().bytes(), MALFORMED),
@@ -230,7 +230,7 @@ fn a_good_client_may_send_byte_by_byte() {
         work(&mut listener);
     }
     assert_eq!(socket.receive().expect("an offer").message.client_ring(), RING);
-    let segment = Segment::outbox(RING);
+    let segment = Segment::outbox(RING, NO_RETURNS);
     let accept = wire::accept(segment.len() as u64).bytes();
     assert!(socket.send_with(&accept[..1], &[segment.fd()]));
     for byte in &accept[1..accept.len() - 1] {

@@ -7,7 +7,7 @@ use slipring_tests::proc;
 use slipring_tests::raw::memory::{SEALS, Segment, outbox_len};
 use slipring_tests::raw::outboxes::bad_outboxes;
 use slipring_tests::raw::socket::{Socket, SocketListener};
-use slipring_tests::raw::wire::{self, Message, RECEIVING_RING};
+use slipring_tests::raw::wire::{self, GEOMETRY_AT, Message, NO_RETURNS, RECEIVING_RING, RETURNS};
 use slipring_tests::scratch::Scratch;
 use slipring_tests::watchdog::watchdog;
 use std::fs::File;
@@ -42,8 +42,8 @@ fn answer_hello(socket: &Socket, bytes: &[u8], fds: &[BorrowedFd<'_>]) {
 
 /// An honest offer, and the segment to send with it.
 fn offer() -> (Message, Segment) {
-    let mine = Segment::outbox(RECEIVING_RING);
-    (wire::offer(RING, RECEIVING_RING, mine.len() as u64), mine)
+    let mine = Segment::outbox(RECEIVING_RING, RETURNS);
+    (wire::offer([RING, NO_RETURNS], [RECEIVING_RING, RETURNS], mine.len() as u64), mine)
 }
 
 /// Goes as far as the client's accept.
@@ -53,7 +53,7 @@ fn take_accept(socket: &Socket) {
     assert!(socket.send_with(&offer.bytes(), &[mine.fd()]));
     let accept = socket.receive().expect("an accept");
     assert_eq!((accept.message.tag, accept.fds.len()), (wire::ACCEPT, 1));
-    assert_eq!(accept.message.words, [outbox_len(RING) as u64]);
+    assert_eq!(accept.message.words, [outbox_len(RING, NO_RETURNS) as u64]);
 }
 
 /// Every first answer that is no offer, and what is wrong with it.
@@ -79,16 +79,25 @@ fn bad_offers() -> Vec<(&'static str, Vec<u8>, Cause)> {
         ("a word too few", with(&|message| message.words.truncate(message.words.len() - 1)), MALFORMED),
         ("a word too many", with(&|message| message.words.push(0)), MALFORMED),
         ("a body of four gigabytes", with(&|message| message.told = Some(u32::MAX)), MALFORMED),
-        ("an unknown kind of session", word(0, 2), MALFORMED),
+        ("another kind of session", word(0, 2), MALFORMED),
+        ("an unknown kind of session", word(0, 3), MALFORMED),
         ("an unknown trust", word(1, u64::MAX), MALFORMED),
         ("an impossible processor", word(3, u64::MAX - 1), MALFORMED),
-        ("no ring for the client", word(5, 0), GEOMETRY),
-        ("a ring of no power of two for the client", word(5, 300), GEOMETRY),
-        ("a ring below the smallest for the client", word(5, 128), GEOMETRY),
-        ("a ring beyond the largest for the client", word(5, 1 << 31), GEOMETRY),
-        ("no ring of its own", word(6, 0), GEOMETRY),
-        ("a ring of its own beyond the largest", word(6, 1 << 63), GEOMETRY),
-        ("a ring that is larger than its segment", word(6, 1 << 20), Cause::Corrupt(Violation::SegmentSize)),
+        ("no ring for the client", word(GEOMETRY_AT, 0), GEOMETRY),
+        ("a ring of no power of two for the client", word(GEOMETRY_AT, 300), GEOMETRY),
+        ("a ring below the smallest for the client", word(GEOMETRY_AT, 128), GEOMETRY),
+        ("a ring beyond the largest for the client", word(GEOMETRY_AT, 1 << 31), GEOMETRY),
+        ("no ring of its own", word(GEOMETRY_AT + 2, 0), GEOMETRY),
+        ("a ring of its own beyond the largest", word(GEOMETRY_AT + 2, 1 << 63), GEOMETRY),
+        ("no returns for the client", word(GEOMETRY_AT + 1, 0), GEOMETRY),
+        ("a number of returns that is no power of two", word(GEOMETRY_AT + 1, 3), GEOMETRY),
+        ("more returns than there can be", word(GEOMETRY_AT + 3, 1 << 17), GEOMETRY),
+        ("more returns than there can be, in its upper half", word(GEOMETRY_AT + 3, 1 << 32), GEOMETRY),
+        (
+            "a ring that is larger than its segment",
+            word(GEOMETRY_AT + 2, 1 << 20),
+            Cause::Corrupt(Violation::SegmentSize),
+        ),
         ("a refusal without a reason", Message { words: vec![], ..wire::refusal(0, "") }.bytes(), MALFORMED),
         ("a refusal of many words", wire::refusal(1, &"no".repeat(200)).bytes(), MALFORMED),
     ]
@@ -118,8 +127,8 @@ fn an_outbox_that_could_harm_its_reader_is_refused_by_the_client() {
         let _watchdog = watchdog("bad outboxes");
         connect_to(drop);
         let before = proc::holdings(std::process::id());
-        for bad in bad_outboxes(outbox_len(RECEIVING_RING)) {
-            let offer = wire::offer(RING, RECEIVING_RING, bad.told).bytes();
+        for bad in bad_outboxes(outbox_len(RECEIVING_RING, RETURNS)) {
+            let offer = wire::offer([RING, NO_RETURNS], [RECEIVING_RING, RETURNS], bad.told).bytes();
             let found = connect_to(|socket| answer_hello(&socket, &offer, &bad.fds()));
             assert_eq!(found, Cause::Corrupt(bad.violation), "{}", bad.what);
         }
@@ -132,8 +141,8 @@ fn an_outbox_that_could_harm_its_reader_is_refused_by_the_client() {
 fn a_huge_segment_without_pages_is_refused_where_a_huge_ring_is_told() {
     let _watchdog = watchdog("a huge segment of holes");
     let huge = 1 << 30;
-    let sparse = Segment::new(outbox_len(huge)).sealed(SEALS);
-    let offer = wire::offer(RING, huge, sparse.len() as u64).bytes();
+    let sparse = Segment::new(outbox_len(huge, RETURNS)).sealed(SEALS);
+    let offer = wire::offer([RING, NO_RETURNS], [huge, RETURNS], sparse.len() as u64).bytes();
     let found = connect_to(|socket| answer_hello(&socket, &offer, &[sparse.fd()]));
     assert_eq!(found, Cause::Corrupt(Violation::Sparse));
 }
@@ -141,14 +150,14 @@ fn a_huge_segment_without_pages_is_refused_where_a_huge_ring_is_told() {
 #[test]
 fn a_last_message_that_acknowledges_nothing_is_an_error_by_its_cause() {
     let _watchdog = watchdog("bad acknowledgements");
-    let newer = Message { version: 2, ..wire::settled() };
+    let newer = Message { version: 9, ..wire::settled() };
     let long = Message { words: vec![0], ..wire::settled() };
     for (bytes, cause) in [
         (wire::hello().bytes(), Cause::Corrupt(Violation::Handshake)),
         (offer().0.bytes(), Cause::Corrupt(Violation::Handshake)),
         (long.bytes(), Cause::Corrupt(Violation::Handshake)),
         (vec![0; 64], Cause::Corrupt(Violation::Handshake)),
-        (newer.bytes(), Cause::Version { ours: wire::VERSION, theirs: 2 }),
+        (newer.bytes(), Cause::Version { ours: wire::VERSION, theirs: 9 }),
         (wire::refusal(6, "not like this").bytes(), Cause::Refused { why: Refusal::Segment }),
     ] {
         let found = connect_to(|socket| {

@@ -192,8 +192,10 @@ impl RpcBus {
     /// After `Full`: reads, serves, and waits for what was missing. `Ok` means: try again.
     #[cold]
     pub(super) fn await_room(&mut self, patience: Patience) -> Result<(), Cause> {
-        if self.admit_all()? {
-            return self.serve_by_handler();
+        let came = self.admit_all()?;
+        // What was found earlier is served too: its sender may hold just what is missing here.
+        if self.serve_by_handler()? || came {
+            return patience.check();
         }
         match patience {
             Patience::None => Err(Cause::Full),
@@ -210,15 +212,22 @@ impl RpcBus {
     /// Waits until the outcome of `call` is known.
     #[inline]
     fn await_outcome(&mut self, call: CallId, patience: Patience) -> Result<Outcome, Cause> {
+        let mut served = false;
         loop {
             match self.calls.look(call.0) {
                 Known::Done(outcome) => return Ok(outcome),
                 Known::Waiting => {}
                 Known::Unknown => return Err(Cause::InvalidArgument { which: "no call with this id is in flight" }),
             }
-            if self.served.has_queued() && self.handler.is_some() {
-                self.serve_by_handler()?;
+            if served {
+                patience.check()?;
+            }
+            if self.serve_by_handler()? {
+                served = true;
                 continue;
+            }
+            if !self.cancels.is_empty() {
+                self.flush_cancels();
             }
             self.side.let_replies_gather(self.calls.in_flight());
             let frame = self.side.take(patience)?;
@@ -251,7 +260,7 @@ impl RpcBus {
     }
 
     /// Tells the peer of calls that were given up, as far as there is room.
-    fn flush_cancels(&mut self) {
+    pub(super) fn flush_cancels(&mut self) {
         while let Some(&id) = self.cancels.front() {
             let label = Label { form: Form::CANCEL, type_id: 0, correlation: id };
             let sent =

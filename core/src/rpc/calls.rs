@@ -22,8 +22,10 @@ struct Place {
 enum State {
     Free,
     Waiting,
-    /// Nobody waits for the reply; a note from the start.
+    /// Nobody waits for the reply any more.
     Abandoned,
+    /// Nobody ever did: a note.
+    Noted,
     Done(Outcome),
 }
 
@@ -70,7 +72,7 @@ impl Calls {
         let number = self.free.pop()?;
         let place = &mut self.places[usize::from(number)];
         place.turn = place.turn.checked_add(1).unwrap_or(1);
-        place.state = if note { State::Abandoned } else { State::Waiting };
+        place.state = if note { State::Noted } else { State::Waiting };
         Some(u32::from(place.turn) << PLACE_BITS | u32::from(number))
     }
 
@@ -103,20 +105,19 @@ impl Calls {
     /// Where the reply to `id` goes. Nobody may reply to what was not asked, or twice.
     pub(super) fn expects(&mut self, id: u32) -> Result<&mut Body, Violation> {
         match self.place_mut(id) {
-            Some(Place { state: State::Waiting | State::Abandoned, body, .. }) => Ok(body),
+            Some(Place { state: State::Waiting | State::Abandoned | State::Noted, body, .. }) => Ok(body),
             _ => Err(Violation::Correlation),
         }
     }
 
-    /// The reply to `id` has come. Whether anybody still waits for it.
+    /// The reply to `id` has come. Whether it came too late, for a call that was given up.
     pub(super) fn finish(&mut self, id: u32, outcome: Outcome) -> bool {
         let Some(place) = self.place_mut(id) else { return false };
-        let awaited = place.state == State::Waiting;
-        place.state = State::Done(outcome);
-        if !awaited {
+        let was = std::mem::replace(&mut place.state, State::Done(outcome));
+        if was != State::Waiting {
             self.take(id);
         }
-        awaited
+        was == State::Abandoned
     }
 
     /// The body of a reply that has come.
@@ -165,7 +166,7 @@ mod tests {
         let mut calls = Calls::new(2);
         let ids = [calls.begin(false), calls.begin(false)].map(|id| id.expect("a place"));
         assert_eq!(calls.begin(false), None);
-        assert!(calls.finish(ids[0], REPLY));
+        assert!(!calls.finish(ids[0], REPLY));
         assert_eq!(calls.begin(false), None, "the reply is still to be looked at");
         calls.take(ids[0]);
         let again = calls.begin(false).expect("a place");
@@ -181,7 +182,17 @@ mod tests {
         assert!(!calls.abandon(id));
         assert_eq!((calls.begin(false), calls.look(id)), (None, Known::Unknown));
         assert!(calls.expects(id).is_ok());
-        assert!(!calls.finish(id, REPLY), "nobody waits");
+        assert!(calls.finish(id, REPLY), "too late");
+        assert!(calls.has_place());
+    }
+
+    #[test]
+    fn the_reply_to_a_note_is_never_late_and_never_seen() {
+        let mut calls = Calls::new(1);
+        let id = calls.begin(true).expect("a place");
+        assert_eq!((calls.look(id), calls.abandon(id), calls.has_place()), (Known::Unknown, false, false));
+        assert!(calls.expects(id).is_ok());
+        assert!(!calls.finish(id, REPLY));
         assert!(calls.has_place());
     }
 

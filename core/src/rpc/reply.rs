@@ -1,5 +1,6 @@
 //! What a user holds of a call: the reply, the request, and the error that came instead.
 
+use super::body::Body;
 use super::served;
 use super::{CallId, RpcBus};
 use crate::bus::Message;
@@ -72,12 +73,15 @@ pub struct Request<'a> {
     bus: &'a mut RpcBus,
     id: u32,
     said: served::Request,
+    /// The payload of a note, which has no place any more.
+    note: Option<Box<Body>>,
 }
 
 impl<'a> Request<'a> {
     #[inline]
     pub(super) fn new(bus: &'a mut RpcBus, id: u32, said: served::Request) -> Self {
-        Self { bus, id, said }
+        let note = if said.note { bus.note.take() } else { None };
+        Self { bus, id, said, note }
     }
 
     /// What [`RpcBus::reply`] is to be given; the caller's correlation id.
@@ -119,7 +123,10 @@ impl<'a> Request<'a> {
     /// Takes the payload out, to be kept for as long as one likes. The request stays open.
     #[must_use]
     pub fn keep(&mut self) -> Message {
-        let kept = if self.said.note { self.bus.note.keep() } else { self.bus.served.body_mut(self.id).keep() };
+        let kept = match &mut self.note {
+            Some(note) => note.keep(),
+            None => self.bus.served.body_mut(self.id).keep(),
+        };
         Message::new(self.said.type_id, self.id.into(), kept)
     }
 
@@ -146,15 +153,19 @@ impl Deref for Request<'_> {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        if self.said.note { &self.bus.note } else { self.bus.served.body(self.id) }
+        match &self.note {
+            Some(note) => note,
+            None => self.bus.served.body(self.id),
+        }
     }
 }
 
 impl Drop for Request<'_> {
     #[inline]
     fn drop(&mut self) {
-        if self.said.note {
-            self.bus.note.clear();
+        if let Some(mut note) = self.note.take() {
+            note.clear();
+            self.bus.note = Some(note);
         }
     }
 }

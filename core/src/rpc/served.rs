@@ -37,12 +37,15 @@ pub(super) struct Request {
 pub(super) struct Served {
     places: Vec<Place>,
     queue: VecDeque<u16>,
+    /// How many cancels may still come. Each is for a request that came before it, and there are not many more than places of
+    /// which the peer has not told yet; so nobody can keep this side reading for ever.
+    cancellable: usize,
 }
 
 impl Served {
     pub(super) fn new(most: u32) -> Self {
         let place = || Place { id: 0, state: State::Free, request: Request::default(), body: Body::default() };
-        Self { places: (0..most).map(|_| place()).collect(), queue: VecDeque::new() }
+        Self { places: (0..most).map(|_| place()).collect(), queue: VecDeque::new(), cancellable: 0 }
     }
 
     /// The place for a request that has arrived.
@@ -55,26 +58,35 @@ impl Served {
 
     /// A request that is answered without having been served.
     pub(super) fn open_at_once(&mut self, id: u32, request: Request) {
-        let place = &mut self.places[(id & 0xFFFF) as usize];
-        (place.id, place.state, place.request) = (id, State::Open, request);
+        self.enter(id, State::Open, request);
     }
 
     /// Queues a request whose body is in its place.
     pub(super) fn queue(&mut self, id: u32, request: Request) {
-        let number = (id & 0xFFFF) as u16;
-        let place = &mut self.places[usize::from(number)];
-        (place.id, place.state, place.request) = (id, State::Queued, request);
-        self.queue.push_back(number);
+        self.enter(id, State::Queued, request);
+        self.queue.push_back((id & 0xFFFF) as u16);
+    }
+
+    #[inline]
+    fn enter(&mut self, id: u32, state: State, request: Request) {
+        self.cancellable = (self.cancellable + usize::from(!request.note)).min(2 * self.places.len());
+        let place = &mut self.places[(id & 0xFFFF) as usize];
+        (place.id, place.state, place.request) = (id, state, request);
     }
 
     /// The peer no longer waits for `id`. One that was replied to meanwhile is no news.
-    pub(super) fn cancel(&mut self, id: u32) {
+    ///
+    /// # Errors
+    /// [`Violation::Correlation`] for more cancels than there were requests.
+    pub(super) fn cancel(&mut self, id: u32) -> Result<(), Violation> {
+        self.cancellable = self.cancellable.checked_sub(1).ok_or(Violation::Correlation)?;
         if let Some(place) = self.places.get_mut((id & 0xFFFF) as usize)
             && place.id == id
             && place.state != State::Free
         {
             place.request.cancelled = true;
         }
+        Ok(())
     }
 
     pub(super) fn has_queued(&self) -> bool {
@@ -84,6 +96,15 @@ impl Served {
     /// Opens the request that has waited longest.
     pub(super) fn open(&mut self) -> Option<u32> {
         let number = self.queue.pop_front()?;
+        let place = &mut self.places[usize::from(number)];
+        place.state = State::Open;
+        Some(place.id)
+    }
+
+    /// The same, but no note.
+    pub(super) fn open_request(&mut self) -> Option<u32> {
+        let at = self.queue.iter().position(|&number| !self.places[usize::from(number)].request.note)?;
+        let number = self.queue.remove(at)?;
         let place = &mut self.places[usize::from(number)];
         place.state = State::Open;
         Some(place.id)
@@ -156,13 +177,41 @@ mod tests {
     #[test]
     fn a_cancel_finds_a_request_in_the_queue_or_open_and_nothing_else() {
         let mut served = Served::new(2);
-        served.cancel(ID);
-        served.cancel(u32::MAX);
+        served.expects(ID | 1).expect("a place");
+        served.queue(ID | 1, Request::default());
+        assert_eq!(served.cancel(u32::MAX), Ok(()));
         served.expects(ID).expect("a place");
         served.queue(ID, Request::default());
-        served.cancel(ID);
-        served.cancel(2 * ID);
-        assert_eq!(served.open(), Some(ID));
+        assert_eq!(served.cancel(2 * ID), Ok(()));
+        served.cancellable = 1;
+        assert_eq!(served.cancel(ID), Ok(()));
+        assert_eq!([served.open(), served.open()], [Some(ID | 1), Some(ID)]);
         assert!(served.request(ID).is_some_and(|request| request.cancelled));
+        assert!(served.request(ID | 1).is_some_and(|request| !request.cancelled));
+    }
+
+    #[test]
+    fn more_cancels_than_requests_are_a_violation_and_notes_cannot_be_cancelled() {
+        let mut served = Served::new(2);
+        assert_eq!(served.cancel(ID), Err(Violation::Correlation));
+        served.queue(ID, Request { note: true, ..Request::default() });
+        assert_eq!(served.cancel(ID), Err(Violation::Correlation));
+        served.queue(ID | 1, Request::default());
+        assert_eq!(served.cancel(7 * ID), Ok(()));
+        assert_eq!(served.cancel(7 * ID), Err(Violation::Correlation));
+        for turn in 2..100 {
+            served.queue(turn * ID, Request::default());
+        }
+        assert_eq!([(); 5].map(|()| served.cancel(ID)).iter().filter(|answer| answer.is_ok()).count(), 4);
+    }
+
+    #[test]
+    fn requests_can_be_opened_past_notes_that_stay_where_they_are() {
+        let mut served = Served::new(3);
+        for (id, note) in [(ID, true), (ID | 1, false), (ID | 2, true)] {
+            served.queue(id, Request { note, ..Request::default() });
+        }
+        assert_eq!([served.open_request(), served.open_request()], [Some(ID | 1), None]);
+        assert_eq!([served.open(), served.open(), served.open()], [Some(ID), Some(ID | 2), None]);
     }
 }

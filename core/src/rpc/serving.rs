@@ -58,8 +58,11 @@ impl RpcBus {
             return Err(Cause::InvalidArgument { which: "set a handler with on_request before running" });
         }
         loop {
-            while self.served.has_queued() {
-                self.serve_by_handler()?;
+            while self.serve_by_handler()? {
+                // A busy peer leaves no moment in which nothing is there to serve.
+                if deadline.has_passed() {
+                    return Err(Cause::Timeout);
+                }
             }
             let frame = self.side.take(Patience::Until(deadline))?;
             self.admit(frame)?;
@@ -161,10 +164,16 @@ impl RpcBus {
     #[inline]
     fn next_request(&mut self, patience: Patience) -> Result<Request<'_>, Cause> {
         self.side.check_readable()?;
+        let mut looked = false;
         let (id, request) = loop {
             if let Some(opened) = self.open_next()? {
                 break opened;
             }
+            if looked {
+                patience.check()?;
+            }
+            looked = true;
+            self.flush_cancels();
             let frame = self.side.take(patience)?;
             self.admit(frame)?;
         };
@@ -177,7 +186,7 @@ impl RpcBus {
         while let Some(id) = self.served.open() {
             let request = self.served.request(id).expect("a request that was just opened is open");
             if request.note {
-                std::mem::swap(&mut self.note, self.served.body_mut(id));
+                std::mem::swap(&mut **self.note.get_or_insert_default(), self.served.body_mut(id));
                 self.give_note_back(id)?;
             } else if request.cancelled {
                 self.send_error(id, code::CANCELLED, "cancelled before it was served")?;
@@ -198,23 +207,29 @@ impl RpcBus {
         Ok(())
     }
 
-    /// Serves one queued request by the handler, if there are both.
-    pub(super) fn serve_by_handler(&mut self) -> Result<(), Cause> {
-        let Some(handler) = self.handler.clone() else { return Ok(()) };
-        let Some((id, request)) = self.open_next()? else { return Ok(()) };
-        if self.depth >= NESTING && !request.note {
-            return self.send_error(id, code::OVERLOADED, "calls are nested too deeply");
+    /// Serves one queued request by the handler, if there are both. Whether it did.
+    pub(super) fn serve_by_handler(&mut self) -> Result<bool, Cause> {
+        if !self.served.has_queued() {
+            return Ok(false);
         }
+        let Some(handler) = self.handler.clone() else { return Ok(false) };
+        if self.depth >= NESTING {
+            // Notes stay in the queue until the handlers return: nobody waits for them, and they keep their places.
+            let Some(id) = self.served.open_request() else { return Ok(false) };
+            return self.send_error(id, code::OVERLOADED, "calls are nested too deeply").map(|()| true);
+        }
+        let Some((id, request)) = self.open_next()? else { return Ok(true) };
         self.depth += 1;
         let ended = catch_unwind(AssertUnwindSafe(|| handler(Request::new(self, id, request))));
         self.depth -= 1;
         if request.note || self.served.request(id).is_none() {
-            return Ok(());
+            return Ok(true);
         }
         match ended {
-            Ok(()) => self.send_error(id, code::NO_REPLY, "the handler ended without a reply"),
-            Err(_) => self.send_error(id, code::PANICKED, "the handler panicked"),
+            Ok(()) => self.send_error(id, code::NO_REPLY, "the handler ended without a reply")?,
+            Err(_) => self.send_error(id, code::PANICKED, "the handler panicked")?,
         }
+        Ok(true)
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! These run under Miri and ThreadSanitizer too. Every wait has a deadline, so that a lost wake-up is a failed test.
 
+mod blocks;
 mod ends;
 mod forged;
 mod threads;
@@ -9,7 +10,7 @@ mod threads;
 use super::*;
 use crate::layout::{PARKED, READ, RING, RingSize, STARVING};
 use crate::ring::{Label, Show};
-use crate::sync::Ordering::Relaxed;
+use crate::sync::Ordering::{Relaxed, Release};
 use crate::wait::PULSE;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard};
@@ -219,6 +220,8 @@ struct Pair {
     /// The headers, to be looked at.
     sender: WriteSpan,
     receiver: WriteSpan,
+    /// The receiver's return ring, to be forged.
+    returns: WriteSpan,
 }
 
 /// The two sides of a session with a ring of `bytes` from the one to the other, and the smallest back.
@@ -236,7 +239,7 @@ fn pair(bytes: u64, strategy: Wait, scheme: Scheme) -> Pair {
     };
     let sends = Side::new(owner(&sender), reader(&receiver), cord(&left, &right), terms(strategy, fences));
     let receives = Side::new(owner(&receiver), reader(&sender), cord(&right, &left), terms(strategy, fences));
-    Pair { sends, receives, sender: sender.header, receiver: receiver.header }
+    Pair { sends, receives, sender: sender.header, receiver: receiver.header, returns: receiver.returns }
 }
 
 fn smallest() -> RingSize {

@@ -49,10 +49,16 @@ impl Segment {
         self
     }
 
-    /// An outbox with a ring of `ring` bytes, as it should be.
+    /// An outbox with a ring of `ring` bytes and `returns` entries for returns, as it should be.
     #[must_use]
-    pub fn outbox(ring: u64) -> Self {
-        Self::new(outbox_len(ring)).reserved().sealed(SEALS)
+    pub fn outbox(ring: u64, returns: u64) -> Self {
+        Self::new(outbox_len(ring, returns)).reserved().sealed(SEALS)
+    }
+
+    /// A region of `len` bytes, as it should be.
+    #[must_use]
+    pub fn region(len: usize) -> Self {
+        Self::new(len).reserved().sealed(SEALS)
     }
 
     /// Its descriptor, for sending.
@@ -98,10 +104,10 @@ impl Segment {
     }
 }
 
-/// Bytes of an outbox with a ring of `ring` bytes: 1024 of header, then the ring, in whole pages.
+/// Bytes of an outbox: 1024 of header, then the ring, then 8 for each return, in whole pages.
 #[must_use]
-pub fn outbox_len(ring: u64) -> usize {
-    (1024 + ring as usize).next_multiple_of(rustix::param::page_size())
+pub fn outbox_len(ring: u64, returns: u64) -> usize {
+    (1024 + ring as usize + returns as usize * 8).next_multiple_of(rustix::param::page_size())
 }
 
 /// The other side's segment, mapped for reading.
@@ -125,6 +131,25 @@ impl View {
         let place = self.0.place::<AtomicU64>(at);
         // SAFETY: `place` has checked range and alignment, the map lives as long as `self`, and it is loaded atomically.
         unsafe { &*place }.load(Ordering::Acquire)
+    }
+
+    /// Loads a word.
+    #[must_use]
+    pub fn load_u32(&self, at: usize) -> u32 {
+        let place = self.0.place::<AtomicU32>(at);
+        // SAFETY: as in `load_u64`.
+        unsafe { &*place }.load(Ordering::Acquire)
+    }
+
+    /// Reads bytes.
+    #[must_use]
+    pub fn read(&self, at: usize, len: usize) -> Vec<u8> {
+        let load = |at| {
+            let place = self.0.place::<AtomicU8>(at);
+            // SAFETY: as in `load_u64`.
+            unsafe { &*place }.load(Ordering::Relaxed)
+        };
+        (at..at + len).map(load).collect()
     }
 }
 

@@ -6,7 +6,7 @@
 /// The first four bytes of every message.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"SLIP");
 /// The version of layout and handshake that these tests were written for.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Bytes before the words.
 pub const PREFIX: usize = 16;
 
@@ -21,10 +21,27 @@ pub const SETTLED: u32 = 4;
 /// Kind of message: a listener will have none of it.
 pub const REFUSAL: u32 = 5;
 
-/// The kind of session that there is.
+/// Kind of session: frames one way.
 pub const BUS: u64 = 1;
+/// Kind of session: calls both ways.
+pub const RPC: u64 = 2;
 /// The ring of a side that only receives.
 pub const RECEIVING_RING: u64 = 256;
+/// Entries of the return ring of a side that is sent blocks.
+pub const RETURNS: u64 = 4096;
+/// Entries of that of a side that is sent none.
+pub const NO_RETURNS: u64 = 1;
+/// What our side says that it takes outside the ring: the longest payload, the sum of all regions, the longest of them, and
+/// how many there may be.
+pub const LIMITS: [u64; 4] = [16 << 20, 64 << 20, 32 << 20, 64];
+/// Where those stand among the words of an introduction.
+pub const LIMITS_AT: usize = 5;
+/// Where the number of calls in flight and, above it, the inline limit stand there.
+pub const CALLS_AT: usize = 9;
+/// How many calls in flight our side proposes, and its inline limit.
+pub const CALLS: u64 = 8 | 256 << 32;
+/// Where the geometry stands in an offer: ring and returns of the client, then of the listener.
+pub const GEOMETRY_AT: usize = 10;
 /// Any processor.
 const ANY_CPU: u64 = u64::MAX;
 
@@ -81,8 +98,31 @@ impl Message {
     /// If it is no offer.
     #[must_use]
     pub fn client_ring(&self) -> u64 {
+        self.geometry()[0]
+    }
+
+    /// In an offer: ring and returns of the client, then of the listener.
+    ///
+    /// # Panics
+    /// If it is no offer.
+    #[must_use]
+    pub fn geometry(&self) -> [u64; 4] {
         assert_eq!(self.tag, OFFER, "{self:?}");
-        self.words[5]
+        self.words[GEOMETRY_AT..GEOMETRY_AT + 4].try_into().expect("an offer has all its words")
+    }
+
+    /// The same introduction, for calls.
+    #[must_use]
+    pub fn for_calls(mut self) -> Self {
+        self.words[0] = RPC;
+        self
+    }
+
+    /// The same introduction with other limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: [u64; 4]) -> Self {
+        self.words[LIMITS_AT..LIMITS_AT + 4].copy_from_slice(&limits);
+        self
     }
 
     /// In a refusal: the number of the reason.
@@ -101,17 +141,22 @@ fn words_of(prefix: &[u8; PREFIX]) -> [u32; 4] {
     [word(0), word(4), word(8), word(12)]
 }
 
-/// kind, trust (same user), flags (no `membarrier`), processor, clock; then the limits of what we receive.
-#[must_use]
-pub fn hello() -> Message {
-    Message::new(HELLO, &[BUS, 0, 0, ANY_CPU, 0, 0, 0])
+/// kind, trust (same user), flags (no `membarrier`), processor, clock; the limits of what we receive; calls and inline limit.
+fn introduction() -> Vec<u64> {
+    [&[BUS, 0, 0, ANY_CPU, 0][..], &LIMITS, &[CALLS]].concat()
 }
 
-/// The same introduction; then the rings that the client is to make and that the listener has made, and the size of the
-/// segment that comes along.
+/// An introduction, for frames one way.
 #[must_use]
-pub fn offer(client_ring: u64, server_ring: u64, segment: u64) -> Message {
-    Message::new(OFFER, &[BUS, 0, 0, ANY_CPU, 0, client_ring, server_ring, segment])
+pub fn hello() -> Message {
+    Message::new(HELLO, &introduction())
+}
+
+/// The same introduction; then ring and returns that the client is to make and that the listener has made, and the size of
+/// the segment that comes along.
+#[must_use]
+pub fn offer(client: [u64; 2], server: [u64; 2], segment: u64) -> Message {
+    Message::new(OFFER, &[&introduction()[..], &client, &server, &[segment]].concat())
 }
 
 /// The size of the segment that comes along.
