@@ -349,7 +349,8 @@ impl<C: Channel> Side<C> {
         let Some(bytes) = self.outgoing.next_region(needed) else { return Ok(false) };
         let seen = self.seen_regions()?;
         if id > u64::from(arena::REGION_MAX) {
-            return Ok(false);
+            // Ids are never used again, and these are all.
+            return Err(Cause::OutOfMemory);
         }
         if id >= seen + UNSEEN_MAX {
             self.outgoing.unseen = Some(seen);
@@ -412,6 +413,8 @@ impl<C: Channel> Side<C> {
         let told = Descriptor::decode(bytes);
         if self.incoming.region(told.region).is_none() {
             self.attend();
+            // What the announcement itself did wrong says more than that the region is not there.
+            self.check_readable()?;
             if self.is_starved() {
                 // The frame has been taken and is not lost: the next call finds it here.
                 self.unresolved = Some(frame);

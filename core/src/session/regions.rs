@@ -4,6 +4,7 @@
 //! read the socket, at the latest when a frame names a region that it does not know. What cannot be mapped for want of memory
 //! or descriptors stays in the socket, and is tried again at the next look.
 
+use crate::arena;
 use crate::blocks::Limits;
 use crate::deadline::Deadline;
 use crate::error::{Cause, Error, Violation};
@@ -63,7 +64,7 @@ impl Regions {
         let mapped: u64 = self.sizes.iter().flatten().sum();
         let count = self.sizes.iter().flatten().count();
         let tried = || format!("map region {id} of {bytes} bytes beside {mapped} bytes in {count} regions");
-        if id as usize != self.sizes.len() {
+        if id as usize != self.sizes.len() || id > arena::REGION_MAX {
             return Err(Error::new(Cause::Corrupt(Violation::Region), tried()));
         }
         let over = bytes > self.told.region || bytes > self.told.memory.saturating_sub(mapped);
