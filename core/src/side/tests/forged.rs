@@ -73,8 +73,10 @@ fn more_bells_than_sleeps_are_corrupt() {
 #[test]
 fn a_storm_of_bells_ends_a_wait_as_corrupt() {
     let (mut side, peer) = receiver_of_a_forger();
-    let storm = std::thread::spawn(move || (0..50).for_each(|_| peer.cord.ring()));
-    // Each sleep allows one bell; what comes beyond that is too many.
+    // Each sleep allows one bell, so two at a time are too many, however slowly they come.
+    let storm = std::thread::spawn(move || {
+        (0..50).for_each(|_| peer.cord.theirs.change(|mail| mail.heard.bells += 2));
+    });
     assert_eq!(side.take(soon()), corrupt(Violation::Bells));
     storm.join().expect("the storm passes");
 }
