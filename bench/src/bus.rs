@@ -26,6 +26,11 @@ pub(crate) const APPEAR: Duration = Duration::from_secs(10);
 /// Frames that the receiving side of a stream takes at once: a sixteenth of what the default ring holds.
 const AT_ONCE: usize = 1024;
 
+/// As many, or a mebibyte of longer ones: what was taken at once is counted at once, and a block is short.
+fn at_once(len: usize) -> usize {
+    ((1 << 20) / len.max(1)).clamp(1, AT_ONCE)
+}
+
 /// The library's options for a plan.
 pub(crate) fn options(plan: &BusPlan) -> Options {
     Options::default()
@@ -161,8 +166,8 @@ impl Echo for BusEcho {
 /// A stream over one `Bus`.
 pub(crate) enum BusFlow {
     Sending(Sender),
-    Receiving(Bus),
-    Holding(Bus, Held),
+    Receiving(Bus, usize),
+    Holding(Bus, Held, usize),
 }
 
 impl BusFlow {
@@ -170,8 +175,8 @@ impl BusFlow {
         let bus = &plan.bus;
         Ok(match side {
             Side::Lead => Self::Sending(Sender::new(connect(name, bus)?, bus.api, len)),
-            Side::Follow if plan.hold == 0 => Self::Receiving(listen(name, bus)?),
-            Side::Follow => Self::Holding(listen(name, bus)?, Held::new(plan.hold)),
+            Side::Follow if plan.hold == 0 => Self::Receiving(listen(name, bus)?, at_once(len)),
+            Side::Follow => Self::Holding(listen(name, bus)?, Held::new(plan.hold), at_once(len)),
         })
     }
 }
@@ -218,21 +223,21 @@ impl Flow for BusFlow {
     fn send(&mut self, seed: u64) -> Result<()> {
         match self {
             Self::Sending(sender) => sender.put(seed),
-            Self::Receiving(_) | Self::Holding(..) => anyhow::bail!(WRONG_END),
+            Self::Receiving(..) | Self::Holding(..) => anyhow::bail!(WRONG_END),
         }
     }
 
     #[inline]
     fn receive(&mut self, each: &mut impl FnMut(u64) -> Result<()>) -> Result<bool> {
-        let bus = match self {
-            Self::Receiving(bus) => bus,
-            Self::Holding(bus, held) if held.is_full() => bus,
-            Self::Holding(bus, held) => return receive_and_keep(bus, held, each),
+        let (bus, at_once) = match self {
+            Self::Receiving(bus, at_once) => (bus, *at_once),
+            Self::Holding(bus, held, at_once) if held.is_full() => (bus, *at_once),
+            Self::Holding(bus, held, _) => return receive_and_keep(bus, held, each),
             Self::Sending(_) => anyhow::bail!(WRONG_END),
         };
         let mut more = true;
         let mut checked = Ok(());
-        bus.poll(AT_ONCE, |frame| {
+        bus.poll(at_once, |frame| {
             if frame.type_id() == END {
                 more = false;
             } else if checked.is_ok() {
@@ -246,11 +251,11 @@ impl Flow for BusFlow {
     fn end(&mut self) -> Result<()> {
         match self {
             Self::Sending(sender) => sender.end(),
-            Self::Receiving(_) | Self::Holding(..) => anyhow::bail!(WRONG_END),
+            Self::Receiving(..) | Self::Holding(..) => anyhow::bail!(WRONG_END),
         }
     }
 
     fn look_back(&self) -> Result<()> {
-        if let Self::Holding(_, held) = self { held.look_back() } else { Ok(()) }
+        if let Self::Holding(_, held, _) = self { held.look_back() } else { Ok(()) }
     }
 }
