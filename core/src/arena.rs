@@ -63,9 +63,10 @@
 //! At 29 % a sweep looks at every run that came back (one for each `alloc`). The tables of 4 GiB are in no cache. In
 //! the last row every second claim merges what the one before split, 15 times.
 //!
-//! This file knows numbers only: no memory, no span, no process.
+//! This file knows numbers only: no memory, no span, no process. The memory is in `memory.rs`, which knows nothing else.
 
 mod buddy;
+pub(crate) mod memory;
 mod ready;
 
 use crate::error::Violation;

@@ -3,15 +3,15 @@
 //! A block is found in what is free, then in what the peer has given back, then in a new region; only then is there
 //! something to wait for. The frame that names it goes the way of every frame, so blocks keep their place in the stream.
 
+use crate::arena::memory::Memory;
 use crate::arena::{self, Arena, BLOCK_MIN, Block, NoBlock};
 use crate::deadline::Deadline;
 use crate::error::{Cause, Violation};
-use crate::held::{Held, PeerRegion, Returner};
 use crate::layout::Descriptor;
 use crate::returns::ReturnReader;
+use crate::returns::held::{Held, PeerRegion, Returner};
 use crate::ring::{Slot, Taken};
 use crate::side::{Channel, News, Patience, Side, Want};
-use crate::span::WriteSpan;
 use crate::wait::now;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -75,8 +75,7 @@ impl Limits {
 pub(crate) struct Outgoing {
     arena: Arena,
     returns: ReturnReader,
-    /// The regions by their ids; `None` once forgotten.
-    regions: Vec<Option<WriteSpan>>,
+    memory: Memory,
     limits: Limits,
     /// The block of the open claim, with the line that will name it.
     pub(crate) claimed: Option<(Block, Slot)>,
@@ -103,7 +102,7 @@ impl Outgoing {
         Self {
             arena: Arena::new(entries, window),
             returns,
-            regions: Vec::new(),
+            memory: Memory::default(),
             limits,
             claimed: None,
             idle: None,
@@ -135,7 +134,7 @@ impl Outgoing {
             match arena::forgotten_region(entry) {
                 Some(id) => {
                     self.arena.forgotten(id)?;
-                    self.regions[id as usize] = None;
+                    self.memory.forget(id);
                 }
                 None => self.arena.give_back(entry)?,
             }
@@ -157,37 +156,26 @@ impl Outgoing {
         (bytes >= needed).then_some(bytes)
     }
 
-    fn span(&self, block: Block) -> &WriteSpan {
-        self.regions[block.region as usize].as_ref().expect("a block that is out keeps its region")
-    }
-
-    /// Copies `bytes` into a block, `at` bytes from its start.
-    pub(crate) fn fill(&self, block: Block, at: u64, bytes: &[u8]) {
-        self.span(block).write((block.offset() + at) as usize, bytes);
+    /// The memory that blocks lie in.
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
     }
 
     /// The first `len` bytes of the claimed block.
     #[cfg(not(loom))]
     pub(crate) fn payload(&self, len: usize) -> &[u8] {
-        let (block, _) = self.claimed.expect("an open claim of a block has one");
-        assert!(len as u64 <= block.size());
-        // SAFETY: a block that is claimed is written by nobody but its one claim, which is borrowed meanwhile.
-        unsafe { self.span(block).bytes(block.offset() as usize, len) }
+        self.memory.payload(self.claimed_block(), len)
     }
 
     /// As [`payload`](Self::payload), to be written in place.
     #[cfg(not(loom))]
     pub(crate) fn payload_mut(&mut self, len: usize) -> &mut [u8] {
-        let (block, _) = self.claimed.expect("an open claim of a block has one");
-        assert!(len as u64 <= block.size());
-        // SAFETY: the block is claimed: the arena hands out no other piece that overlaps it, the peer has given it back
-        // (the entry was acquired), and `self` is borrowed exclusively.
-        unsafe { self.span(block).bytes_mut(block.offset() as usize, len) }
+        self.memory.payload_mut(self.claimed_block(), len)
     }
 
-    /// A block has been written in place, maybe with streaming stores, which a release store does not order.
-    pub(crate) fn settle(&self, block: Block) {
-        self.span(block).settle_streaming_stores();
+    #[cfg(not(loom))]
+    fn claimed_block(&self) -> Block {
+        self.claimed.expect("an open claim of a block has one").0
     }
 
     /// The block is about to be named by a frame.
@@ -345,7 +333,7 @@ impl<C: Channel> Side<C> {
     /// Makes one more region, if the limits allow it and the peer keeps up with them. Whether it did.
     #[cold]
     fn grow(&mut self, needed: u64, patience: Patience) -> Result<bool, Cause> {
-        let id = self.outgoing.regions.len() as u64;
+        let id = self.outgoing.memory.regions() as u64;
         let Some(bytes) = self.outgoing.next_region(needed) else { return Ok(false) };
         let seen = self.seen_regions()?;
         if id > u64::from(arena::REGION_MAX) {
@@ -365,7 +353,7 @@ impl<C: Channel> Side<C> {
             self.outgoing.unseen = Some(seen);
             return Ok(false);
         };
-        self.outgoing.regions.push(Some(span));
+        self.outgoing.memory.add(span);
         self.outgoing.arena.add_region(id as u32, bytes);
         Ok(true)
     }
@@ -373,7 +361,7 @@ impl<C: Channel> Side<C> {
     /// How many of our regions the peer says that it has mapped.
     fn seen_regions(&mut self) -> Result<u64, Cause> {
         let seen = self.peer_seen();
-        if seen > self.outgoing.regions.len() as u64 { Err(self.corrupt(Violation::Region)) } else { Ok(seen) }
+        if seen > self.outgoing.memory.regions() as u64 { Err(self.corrupt(Violation::Region)) } else { Ok(seen) }
     }
 
     /// Takes what has come back, and gives a region back in which nothing has been out for a while. The peer unmaps it and

@@ -127,7 +127,6 @@ mod ring;
 // Floor 2: how a side idles, publishes and receives.
 mod blocks;
 mod consumer;
-mod held;
 mod observe;
 mod producer;
 mod side;

@@ -88,7 +88,7 @@ impl<C: Channel> Side<C> {
         let block = self.block(len as u64, patience)?;
         let mut at = 0;
         for part in parts {
-            self.outgoing.fill(block, at, part);
+            self.outgoing.memory().fill(block, at, part);
             at += part.len() as u64;
         }
         match self.room(head.len() + Descriptor::BYTES, patience) {
@@ -265,7 +265,7 @@ impl<C: Channel> Side<C> {
     #[inline(never)]
     fn commit_block(&mut self, label: Label, used: usize, show: Show) -> Result<(), Cause> {
         let (block, slot) = self.outgoing.claimed.take().expect("an open claim of a block has one");
-        self.outgoing.settle(block);
+        self.outgoing.memory().settle(block);
         self.finish_block(slot, block, label, 0, used, show);
         Ok(())
     }

@@ -21,6 +21,8 @@
 //! Which words are entries of what, and whether a block is out at all, is for the owner's private table to say. It also bounds
 //! how long taking can go on: every entry that it accepts is a block less out. This file knows words, not blocks.
 
+pub(crate) mod held;
+
 use crate::error::Violation;
 use crate::layout::RETURNS;
 use crate::span::{ReadHeader, ReadSpan, ReadTable, WriteHeader, WriteSpan, WriteTable};

@@ -1,8 +1,8 @@
 //! Where received payloads are looked at: in the ring, in the peer's blocks, or in copies of either.
 
 use crate::error::{Cause, Violation};
-use crate::held::Held;
 use crate::layout::Form;
+use crate::returns::held::Held;
 use crate::ring::Taken;
 use crate::session::link::Link;
 use crate::side::Side;

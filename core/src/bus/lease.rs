@@ -3,7 +3,7 @@
 use super::inbox::Item;
 use super::{Bus, Role, at_least_one};
 use crate::error::Cause;
-use crate::held::Kept;
+use crate::returns::held::Kept;
 use crate::ring::Taken;
 use crate::side::Patience;
 use std::ops::Deref;

@@ -2,8 +2,8 @@
 //! block in which they came.
 
 use crate::error::Cause;
-use crate::held::{Held, Kept};
 use crate::layout::{DEADLINE, Descriptor};
+use crate::returns::held::{Held, Kept};
 use crate::ring::Taken;
 use crate::session::link::Link;
 use crate::side::Side;

@@ -7,7 +7,7 @@
 use crate::blocks::Limits;
 use crate::deadline::Deadline;
 use crate::error::{Cause, Violation};
-use crate::held::Bell;
+use crate::returns::held::Bell;
 use crate::session::record::{LEN, Record};
 use crate::session::regions::Regions;
 use crate::side::{Channel, Heard, News};

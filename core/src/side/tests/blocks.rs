@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::arena;
-use crate::held::Held;
+use crate::returns::held::Held;
 use crate::ring::Slot;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
