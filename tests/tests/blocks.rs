@@ -5,7 +5,7 @@ use slipring::{Bus, Cause, Message, Options, State, Trust, Wait};
 use slipring_tests::alone::alone;
 use slipring_tests::chance::Chance;
 use slipring_tests::frames;
-use slipring_tests::pair::bus_pair;
+use slipring_tests::pair::{assert_whole, bus_pair, keep_many};
 use slipring_tests::peer;
 use slipring_tests::proc::{await_that, holdings};
 use slipring_tests::scratch::Scratch;
@@ -131,22 +131,6 @@ fn a_batch_mixes_what_goes_into_the_ring_and_what_goes_into_blocks() {
         }
         drop(batch);
         assert_eq!(receives.stats().held_blocks, 0);
-    }
-}
-
-/// Sends `count` numbered payloads of `len` bytes and keeps them all.
-fn keep_many(sends: &mut Bus, receives: &mut Bus, count: u64, len: usize) -> Vec<Message> {
-    (0..count)
-        .map(|number| {
-            sends.publish(frames::type_id(number), &frames::payload(number, len)).expect("room");
-            receives.recv().expect("a frame").keep()
-        })
-        .collect()
-}
-
-fn assert_whole(messages: &[Message]) {
-    for message in messages {
-        assert!(frames::is(message.type_id().into(), message.type_id(), message), "message {}", message.type_id());
     }
 }
 

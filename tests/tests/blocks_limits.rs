@@ -1,10 +1,10 @@
 //! What happens when memory, blocks or descriptors run out, and that they come back.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use slipring::{Bus, Cause, Deadline, Message, Options, State, Trust, Wait};
+use slipring::{Bus, Cause, Message, Options, State, Trust, Wait};
 use slipring_tests::alone::alone;
 use slipring_tests::frames;
-use slipring_tests::pair::bus_pair;
+use slipring_tests::pair::{assert_whole, bus_pair, in_a_moment, keep_many, soon};
 use slipring_tests::peer;
 use slipring_tests::proc::{await_that, holdings};
 use slipring_tests::scratch::Scratch;
@@ -19,30 +19,6 @@ const MIB: usize = 1 << 20;
 
 fn options() -> Options {
     Options::default()
-}
-
-fn in_a_moment() -> Deadline {
-    Deadline::after(Duration::from_millis(20))
-}
-
-fn soon() -> Deadline {
-    Deadline::after(Duration::from_secs(10))
-}
-
-/// Sends `count` numbered payloads of `len` bytes and keeps them all.
-fn keep_many(sends: &mut Bus, receives: &mut Bus, count: u64, len: usize) -> Vec<Message> {
-    (0..count)
-        .map(|number| {
-            sends.publish(frames::type_id(number), &frames::payload(number, len)).expect("room");
-            receives.recv().expect("a frame").keep()
-        })
-        .collect()
-}
-
-fn assert_whole(messages: &[Message]) {
-    for message in messages {
-        assert!(frames::is(message.type_id().into(), message.type_id(), message), "message {}", message.type_id());
-    }
 }
 
 /// A call that needs a block and may find none.

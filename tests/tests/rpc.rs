@@ -4,7 +4,7 @@
 use slipring::{CallError, CallId, Cause, Deadline, Message, Options, Reply, Request, RpcBus, State, Trust, Wait};
 use slipring_tests::chance::Chance;
 use slipring_tests::frames;
-use slipring_tests::pair::rpc_pair;
+use slipring_tests::pair::{in_a_moment, rpc_pair, soon};
 use slipring_tests::proc::await_that;
 use slipring_tests::watchdog::{watchdog, watchdog_for};
 use std::sync::Arc;
@@ -18,14 +18,6 @@ fn options() -> Options {
 
 fn pair() -> (RpcBus, RpcBus) {
     rpc_pair(&options(), &options())
-}
-
-fn in_a_moment() -> Deadline {
-    Deadline::after(Duration::from_millis(20))
-}
-
-fn soon() -> Deadline {
-    Deadline::after(Duration::from_secs(10))
 }
 
 /// Sends back what came.

@@ -2,7 +2,7 @@
 
 use slipring::{Bus, CallError, CallId, Cause, Deadline, Error, Listener, Options, Refusal, RpcBus, State, Wait};
 use slipring_tests::alone::alone;
-use slipring_tests::pair::rpc_pair;
+use slipring_tests::pair::{in_a_moment, rpc_pair, soon};
 use slipring_tests::peer;
 use slipring_tests::proc::{await_that, holdings};
 use slipring_tests::scratch::Scratch;
@@ -18,14 +18,6 @@ fn options() -> Options {
 
 fn pair() -> (RpcBus, RpcBus) {
     rpc_pair(&options(), &options())
-}
-
-fn in_a_moment() -> Deadline {
-    Deadline::after(Duration::from_millis(20))
-}
-
-fn soon() -> Deadline {
-    Deadline::after(Duration::from_secs(10))
 }
 
 fn cause<T>(answer: Result<T, CallError>) -> Cause {
