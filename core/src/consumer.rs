@@ -9,10 +9,11 @@ use crate::side::{Channel, Patience, Side, Want};
 
 impl<C: Channel> Side<C> {
     /// Takes the next frame, waiting for it if asked to. What was taken before is released.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take(&mut self, patience: Patience) -> Result<Taken, Cause> {
         self.check_readable()?;
-        if let Some(frame) = self.unresolved.take() {
+        if let Some(frame) = self.unresolved {
+            self.unresolved = None;
             return Ok(frame);
         }
         if self.reader.holds() {

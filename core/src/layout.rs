@@ -70,6 +70,9 @@ pub(crate) const REST: usize = 8;
 /// Bytes of a frame header.
 pub(crate) const HEADER: usize = 16;
 
+/// Payload bytes that ride in a frame's first line.
+pub(crate) const LINE_PAYLOAD: usize = LINE as usize - HEADER;
+
 const LENGTH_BITS: u32 = 27;
 /// The longest frame, header included: what 27 bits of length can say.
 pub(crate) const FRAME_MAX: u64 = 1 << LENGTH_BITS;

@@ -31,7 +31,7 @@
 
 use crate::error::Violation;
 use crate::layout::{
-    COMMIT, Form, HEADER, LINE, READ, REST, Rest, RingSize, STARVING, TYPE_ID, commit_word, frame_bytes,
+    COMMIT, Form, HEADER, LINE, LINE_PAYLOAD, READ, REST, Rest, RingSize, STARVING, TYPE_ID, commit_word, frame_bytes,
 };
 use crate::span::{ReadHeader, ReadRing, ReadSpan, WriteHeader, WriteRing, WriteSpan};
 use crate::sync::Ordering::{Acquire, Relaxed, Release};
@@ -521,6 +521,14 @@ impl Reader {
     pub(crate) fn copy_part(&self, frame: Taken, at: usize, out: &mut [u8]) {
         assert!(at + out.len() <= frame.len && self.still_holds(frame), "a piece of a frame that is held");
         self.ring.read(frame.start + (HEADER + at) as u64, out);
+    }
+
+    /// Copies the first line's bytes out from `frame`'s payload on, whatever its length: a copy of constant length is a few
+    /// loads, where another is a call. What is not payload are old bytes of the frame's own line.
+    #[inline]
+    pub(crate) fn copy_line(&self, frame: Taken, out: &mut [u8; LINE_PAYLOAD]) {
+        debug_assert!(self.still_holds(frame));
+        self.ring.read(frame.start + HEADER as u64, out);
     }
 
     /// A taken frame's payload, where it is: for peers that are trusted to leave committed frames alone.

@@ -8,6 +8,7 @@ mod body;
 mod calling;
 mod calls;
 mod claim;
+mod notes;
 mod reply;
 mod served;
 mod serving;
@@ -26,8 +27,9 @@ use crate::session::connect;
 use crate::session::handshake::Session;
 use crate::session::link::Link;
 use crate::side::{Patience, Side};
-use body::{Body, least_len};
+use body::least_len;
 use calls::{Calls, Outcome};
+use notes::Notes;
 use served::Served;
 use std::collections::VecDeque;
 use std::fmt;
@@ -108,8 +110,7 @@ pub struct RpcBus {
     side: Side<Link>,
     calls: Calls,
     served: Served,
-    /// The note that was opened last, on its way to whoever looks at it: its place is free already. Else a buffer for the next.
-    note: Option<Box<Body>>,
+    notes: Notes,
     /// Calls of ours that are to be cancelled as soon as there is room for saying so.
     cancels: VecDeque<u32>,
     handler: Option<Handler>,
@@ -139,7 +140,7 @@ impl RpcBus {
             side,
             calls: Calls::new(calls),
             served: Served::new(calls),
-            note: None,
+            notes: Notes::default(),
             cancels: VecDeque::new(),
             handler: None,
             depth: 0,
@@ -268,7 +269,7 @@ impl RpcBus {
     }
 
     /// Acts on a frame that was just taken.
-    #[inline]
+    #[inline(never)]
     fn admit(&mut self, frame: Taken) -> Result<(), Cause> {
         if frame.len < least_len(frame) {
             return Err(self.side.corrupt(Violation::Descriptor));
@@ -282,7 +283,7 @@ impl RpcBus {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn admit_reply(&mut self, frame: Taken, outcome: Outcome) -> Result<(), Cause> {
         let body = match self.calls.expects(frame.correlation) {
             Ok(body) => body,
@@ -302,37 +303,51 @@ impl RpcBus {
 
     #[inline]
     fn admit_request(&mut self, frame: Taken) -> Result<(), Cause> {
+        if let Some(request) = self.receive_request(frame)? {
+            self.served.queue(frame.correlation, request);
+        }
+        Ok(())
+    }
+
+    /// Takes a request to its place; `None` if it is not for serving, and has been answered.
+    #[inline(always)]
+    fn receive_request(&mut self, frame: Taken) -> Result<Option<served::Request>, Cause> {
         let id = frame.correlation;
         let body = match self.served.expects(id) {
             Ok(body) => body,
             Err(violation) => return Err(self.side.corrupt(violation)),
         };
-        let deadline = frame.form.is_timed().then(|| {
-            let mut bytes = [0; DEADLINE];
-            self.side.reader.copy_part(frame, 0, &mut bytes);
-            u64::from_le_bytes(bytes).saturating_add_signed(self.clock_ahead)
-        });
         let fetched = body.fetch(&mut self.side, frame, self.copies);
-        if let Err(cause) = fetched
-            && (cause != Cause::OutOfMemory || self.side.unresolved.is_some())
-        {
-            return Err(cause);
-        }
+        let deadline = if frame.form.is_timed() { Some(self.told_deadline(frame)) } else { None };
         let note = frame.form.kind() == Form::NOTE;
         let request = served::Request { type_id: frame.type_id, deadline, note, cancelled: false };
-        if fetched.is_err() {
-            self.turn_down(id, request, code::OUT_OF_MEMORY, "no memory is left for the request")
-        } else if self.serves {
-            self.served.queue(id, request);
-            Ok(())
-        } else {
-            self.turn_down(id, request, code::NOT_FOUND, "this end serves no calls")
+        if fetched.is_ok() && self.serves {
+            return Ok(Some(request));
         }
+        self.turn_down(id, request, fetched)?;
+        Ok(None)
     }
 
-    /// Answers a request that has just come with an error.
+    /// When the caller of a timed request gives up, on our clock.
+    #[inline(never)]
+    fn told_deadline(&self, frame: Taken) -> u64 {
+        let mut bytes = [0; DEADLINE];
+        self.side.reader.copy_part(frame, 0, &mut bytes);
+        u64::from_le_bytes(bytes).saturating_add_signed(self.clock_ahead)
+    }
+
+    /// Answers a request that has just come, and that nobody is to see, with an error.
     #[cold]
-    fn turn_down(&mut self, id: u32, request: served::Request, code: u32, text: &str) -> Result<(), Cause> {
+    #[inline(never)]
+    fn turn_down(&mut self, id: u32, request: served::Request, fetched: Result<(), Cause>) -> Result<(), Cause> {
+        let (code, text) = match fetched {
+            Ok(()) => (code::NOT_FOUND, "this end serves no calls"),
+            // The copy of an untrusted peer's request: this call's loss alone.
+            Err(Cause::OutOfMemory) if self.side.unresolved.is_none() => {
+                (code::OUT_OF_MEMORY, "no memory is left for the request")
+            }
+            Err(cause) => return Err(cause),
+        };
         self.served.open_at_once(id, request);
         if request.note { self.give_note_back(id) } else { self.send_error(id, code, text) }
     }

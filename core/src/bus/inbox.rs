@@ -37,22 +37,29 @@ impl Inbox {
     }
 
     /// Copies the payload out if the peer is not trusted to leave it alone, and finds the block if it is in one.
-    #[inline]
+    #[inline(always)]
     pub(super) fn admit(&mut self, side: &mut Side<Link>, frame: Taken) -> Result<Item, Cause> {
         if frame.form != Form::DATA {
-            return self.admit_block(side, frame);
+            let (at, len) = self.admit_block(side, frame)?;
+            return Ok(Item { frame, at, len });
         }
-        let at = self.bytes.len();
-        if self.copies {
-            self.bytes.resize(at + frame.len, 0);
-            side.reader.copy(frame, &mut self.bytes[at..]);
-        }
+        let at = if self.copies { self.copy(side, frame) } else { 0 };
         Ok(Item { frame, at, len: frame.len })
     }
 
+    /// Where the copy of the payload of `frame` is.
+    #[inline(never)]
+    fn copy(&mut self, side: &Side<Link>, frame: Taken) -> usize {
+        let at = self.bytes.len();
+        self.bytes.resize(at + frame.len, 0);
+        side.reader.copy(frame, &mut self.bytes[at..]);
+        at
+    }
+
+    /// As [`admit`](Self::admit), of a payload in a block: where an [`Item`] finds it, and how long it is.
     #[cold]
     #[inline(never)]
-    pub(super) fn admit_block(&mut self, side: &mut Side<Link>, frame: Taken) -> Result<Item, Cause> {
+    fn admit_block(&mut self, side: &mut Side<Link>, frame: Taken) -> Result<(usize, usize), Cause> {
         if frame.form != Form::DATA.in_block() {
             return Err(side.corrupt(Violation::FrameKind));
         }
@@ -68,13 +75,13 @@ impl Inbox {
             self.bytes.try_reserve(len).map_err(|_| Cause::OutOfMemory)?;
             self.bytes.resize(at + len, 0);
             held.copy(&mut self.bytes[at..]);
-            return Ok(Item { frame, at, len });
+            return Ok((at, len));
         }
         self.blocks.push(held);
-        Ok(Item { frame, at: self.blocks.len() - 1, len })
+        Ok((self.blocks.len() - 1, len))
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn view<'a>(&'a self, side: &'a Side<Link>, item: Item) -> &'a [u8] {
         if self.copies {
             &self.bytes[item.at..item.at + item.len]

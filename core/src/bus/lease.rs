@@ -28,7 +28,7 @@ pub struct Lease<'a> {
 }
 
 impl<'a> Lease<'a> {
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(bus: &'a mut Bus, patience: Patience) -> Result<Self, Cause> {
         bus.must(Role::Receives)?;
         let frame = bus.side.take(patience)?;
@@ -64,14 +64,14 @@ impl<'a> Lease<'a> {
 impl Deref for Lease<'_> {
     type Target = [u8];
 
-    #[inline]
+    #[inline(always)]
     fn deref(&self) -> &[u8] {
         self.bus.inbox.view(&self.bus.side, self.item)
     }
 }
 
 impl Drop for Lease<'_> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         self.bus.release();
     }

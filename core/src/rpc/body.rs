@@ -2,7 +2,7 @@
 //! block in which they came.
 
 use crate::error::Cause;
-use crate::layout::{DEADLINE, Descriptor};
+use crate::layout::{DEADLINE, Descriptor, LINE_PAYLOAD};
 use crate::returns::held::{Held, Kept};
 use crate::ring::Taken;
 use crate::session::link::Link;
@@ -12,10 +12,12 @@ use std::sync::Arc;
 
 #[derive(Debug, Default)]
 pub(super) struct Body {
-    /// As long as the longest payload so far, so that a shorter one clears nothing.
+    /// As long as the longest payload so far, so that a shorter one clears nothing, and at least as what a line holds.
     bytes: Vec<u8>,
-    /// How much of it is the payload.
-    len: usize,
+    /// Where in it the payload starts, behind a deadline.
+    start: usize,
+    /// Where the payload ends.
+    end: usize,
     held: Option<Held>,
 }
 
@@ -26,9 +28,21 @@ impl Body {
         if frame.form.is_in_block() {
             return self.fetch_block(side, frame, copies);
         }
-        let head = if frame.form.is_timed() { DEADLINE } else { 0 };
-        let room = self.room(frame.len - head)?;
-        side.reader.copy_part(frame, head, room);
+        self.start = if frame.form.is_timed() { DEADLINE } else { 0 };
+        match self.bytes.first_chunk_mut() {
+            Some(line) if frame.len <= LINE_PAYLOAD => {
+                side.reader.copy_line(frame, line);
+                self.end = frame.len;
+                Ok(())
+            }
+            _ => self.fetch_lines(side, frame),
+        }
+    }
+
+    /// More than a line holds, or a line's for the first time.
+    #[inline(never)]
+    fn fetch_lines(&mut self, side: &Side<Link>, frame: Taken) -> Result<(), Cause> {
+        side.reader.copy(frame, self.room(frame.len)?);
         Ok(())
     }
 
@@ -37,6 +51,7 @@ impl Body {
     fn fetch_block(&mut self, side: &mut Side<Link>, frame: Taken, copies: bool) -> Result<(), Cause> {
         let held = side.resolve(frame)?;
         if copies {
+            self.start = 0;
             held.copy(self.room(held.len())?);
         } else {
             self.held = Some(held);
@@ -44,14 +59,14 @@ impl Body {
         Ok(())
     }
 
-    /// Room for a payload of `len` bytes.
-    #[inline]
+    /// Room for `len` bytes.
     fn room(&mut self, len: usize) -> Result<&mut [u8], Cause> {
-        if self.bytes.len() < len {
-            self.bytes.try_reserve(len - self.bytes.len()).map_err(|_| Cause::OutOfMemory)?;
-            self.bytes.resize(len, 0);
+        let most = len.max(LINE_PAYLOAD);
+        if self.bytes.len() < most {
+            self.bytes.try_reserve(most - self.bytes.len()).map_err(|_| Cause::OutOfMemory)?;
+            self.bytes.resize(most, 0);
         }
-        self.len = len;
+        self.end = len;
         Ok(&mut self.bytes[..len])
     }
 
@@ -64,15 +79,17 @@ impl Body {
         if self.bytes.len() > KEPT {
             self.bytes = Vec::new();
         }
-        self.len = 0;
+        (self.start, self.end) = (0, 0);
     }
 
-    /// Takes the payload out, to be kept for as long as one likes.
+    /// Takes the payload out, to be kept for as long as one likes, and leaves an empty one.
     pub(super) fn keep(&mut self) -> Kept {
-        match self.held.take() {
+        let kept = match self.held.take() {
             Some(held) => Kept::Held(Arc::new(held)),
-            None => Kept::Copied(Box::from(&self.bytes[..self.len])),
-        }
+            None => Kept::Copied(Box::from(&self.bytes[self.start..self.end])),
+        };
+        (self.start, self.end) = (0, 0);
+        kept
     }
 }
 
@@ -86,12 +103,13 @@ impl Deref for Body {
     fn deref(&self) -> &[u8] {
         match &self.held {
             Some(held) => held,
-            None => &self.bytes[..self.len],
+            None => &self.bytes[self.start..self.end],
         }
     }
 }
 
 /// The fewest bytes that a frame of this form can have.
+#[inline]
 pub(super) fn least_len(frame: Taken) -> usize {
     let head = if frame.form.is_timed() { DEADLINE } else { 0 };
     head + if frame.form.is_in_block() { Descriptor::BYTES } else { 0 }

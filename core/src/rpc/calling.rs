@@ -4,7 +4,7 @@ use super::calls::{Known, Outcome};
 use super::{CallError, CallId, Reply, RpcBus, code};
 use crate::deadline::Deadline;
 use crate::error::Cause;
-use crate::layout::{Descriptor, Form};
+use crate::layout::{DEADLINE, Descriptor, Form};
 use crate::ring::Label;
 use crate::side::{Patience, Want};
 use crate::sys;
@@ -158,12 +158,8 @@ impl RpcBus {
         deadline: Option<Deadline>,
     ) -> Result<CallId, Cause> {
         self.side.check_sendable(0)?;
-        if !self.cancels.is_empty() {
-            self.flush_cancels();
-        }
-        let until = deadline.and_then(Deadline::remaining).map(|left| {
-            (sys::monotonic_ns().saturating_add(u64::try_from(left.as_nanos()).unwrap_or(u64::MAX))).to_le_bytes()
-        });
+        self.flush_cancels();
+        let until = deadline.and_then(on_the_clock);
         let (form, head) = match &until {
             Some(until) => (form.timed(), &until[..]),
             None => (form, &[][..]),
@@ -222,16 +218,18 @@ impl RpcBus {
             if served {
                 patience.check()?;
             }
-            if self.serve_by_handler()? {
+            if self.served.has_queued() && self.serve_by_handler()? {
                 served = true;
                 continue;
             }
-            if !self.cancels.is_empty() {
-                self.flush_cancels();
-            }
+            self.flush_cancels();
             self.side.let_replies_gather(self.calls.in_flight());
             let frame = self.side.take(patience)?;
-            self.admit(frame)?;
+            if frame.form == Form::REPLY {
+                self.admit_reply(frame, Outcome::Reply { type_id: frame.type_id })?;
+            } else {
+                self.admit(frame)?;
+            }
         }
     }
 
@@ -260,7 +258,15 @@ impl RpcBus {
     }
 
     /// Tells the peer of calls that were given up, as far as there is room.
+    #[inline]
     pub(super) fn flush_cancels(&mut self) {
+        if !self.cancels.is_empty() {
+            self.send_cancels();
+        }
+    }
+
+    #[cold]
+    fn send_cancels(&mut self) {
         while let Some(&id) = self.cancels.front() {
             let label = Label { form: Form::CANCEL, type_id: 0, correlation: id };
             let sent =
@@ -271,4 +277,11 @@ impl RpcBus {
             self.cancels.pop_front();
         }
     }
+}
+
+/// A deadline as it travels; `None` for one that never comes.
+#[inline(never)]
+fn on_the_clock(deadline: Deadline) -> Option<[u8; DEADLINE]> {
+    let left = u64::try_from(deadline.remaining()?.as_nanos()).unwrap_or(u64::MAX);
+    Some(sys::monotonic_ns().saturating_add(left).to_le_bytes())
 }

@@ -59,6 +59,7 @@ impl Calls {
     }
 
     /// Calls in flight.
+    #[inline]
     pub(super) fn in_flight(&self) -> u32 {
         (self.places.len() - self.free.len()) as u32
     }
@@ -68,6 +69,7 @@ impl Calls {
     }
 
     /// The id of a new call, if there is a place for it.
+    #[inline]
     pub(super) fn begin(&mut self, note: bool) -> Option<u32> {
         let number = self.free.pop()?;
         let place = &mut self.places[usize::from(number)];
@@ -83,11 +85,13 @@ impl Calls {
         self.free.push(number);
     }
 
+    #[inline]
     fn place(&self, id: u32) -> Option<&Place> {
         let place = self.places.get((id & 0xFFFF) as usize)?;
         (u32::from(place.turn) == id >> PLACE_BITS && place.state != State::Free).then_some(place)
     }
 
+    #[inline]
     fn place_mut(&mut self, id: u32) -> Option<&mut Place> {
         let place = self.places.get_mut((id & 0xFFFF) as usize)?;
         (u32::from(place.turn) == id >> PLACE_BITS && place.state != State::Free).then_some(place)
@@ -103,6 +107,7 @@ impl Calls {
     }
 
     /// Where the reply to `id` goes. Nobody may reply to what was not asked, or twice.
+    #[inline]
     pub(super) fn expects(&mut self, id: u32) -> Result<&mut Body, Violation> {
         match self.place_mut(id) {
             Some(Place { state: State::Waiting | State::Abandoned | State::Noted, body, .. }) => Ok(body),
@@ -111,6 +116,7 @@ impl Calls {
     }
 
     /// The reply to `id` has come. Whether it came too late, for a call that was given up.
+    #[inline]
     pub(super) fn finish(&mut self, id: u32, outcome: Outcome) -> bool {
         let Some(place) = self.place_mut(id) else { return false };
         let was = std::mem::replace(&mut place.state, State::Done(outcome));
@@ -131,7 +137,7 @@ impl Calls {
     }
 
     /// Nobody looks at the reply to `id` any more.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(&mut self, id: u32) {
         let Some(place) = self.place_mut(id) else { return };
         place.body.clear();

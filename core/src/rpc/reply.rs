@@ -1,7 +1,6 @@
 //! What a user holds of a call: the reply, the request, and the error that came instead.
 
-use super::body::Body;
-use super::served;
+use super::serving::Opened;
 use super::{CallId, RpcBus};
 use crate::bus::Message;
 use crate::deadline::Deadline;
@@ -72,16 +71,17 @@ impl Drop for Reply<'_> {
 pub struct Request<'a> {
     bus: &'a mut RpcBus,
     id: u32,
-    said: served::Request,
-    /// The payload of a note, which has no place any more.
-    note: Option<Box<Body>>,
+    /// The number of a note's payload, which has no place any more.
+    note: Option<u32>,
+    type_id: u32,
+    deadline: Option<u64>,
 }
 
 impl<'a> Request<'a> {
-    #[inline]
-    pub(super) fn new(bus: &'a mut RpcBus, id: u32, said: served::Request) -> Self {
-        let note = if said.note { bus.note.take() } else { None };
-        Self { bus, id, said, note }
+    #[inline(always)]
+    pub(super) fn new(bus: &'a mut RpcBus, opened: Opened) -> Self {
+        let Opened { id, request, note } = opened;
+        Self { bus, id, note, type_id: request.type_id, deadline: request.deadline }
     }
 
     /// What [`RpcBus::reply`] is to be given; the caller's correlation id.
@@ -93,20 +93,20 @@ impl<'a> Request<'a> {
     /// The caller's type id.
     #[must_use]
     pub fn type_id(&self) -> u32 {
-        self.said.type_id
+        self.type_id
     }
 
     /// Whether nobody awaits a reply.
     #[must_use]
     pub fn is_note(&self) -> bool {
-        self.said.note
+        self.note.is_some()
     }
 
     /// When the caller gives up.
     #[must_use]
     pub fn deadline(&self) -> Deadline {
         let left = |end: u64| Deadline::after(Duration::from_nanos(end.saturating_sub(sys::monotonic_ns())));
-        self.said.deadline.map_or(Deadline::NEVER, left)
+        self.deadline.map_or(Deadline::NEVER, left)
     }
 
     /// Whether the caller is known to have given up. The reply is due all the same.
@@ -120,23 +120,23 @@ impl<'a> Request<'a> {
         self.bus
     }
 
-    /// Takes the payload out, to be kept for as long as one likes. The request stays open.
+    /// Takes the payload out, to be kept for as long as one likes. The request stays open, and has none any more.
     #[must_use]
     pub fn keep(&mut self) -> Message {
-        let kept = match &mut self.note {
-            Some(note) => note.keep(),
+        let kept = match self.note {
+            Some(note) => self.bus.notes.body_mut(note).keep(),
             None => self.bus.served.body_mut(self.id).keep(),
         };
-        Message::new(self.said.type_id, self.id.into(), kept)
+        Message::new(self.type_id, self.id.into(), kept)
     }
 
     /// Replies.
     ///
     /// # Errors
     /// As for [`RpcBus::reply`].
-    #[inline]
+    #[inline(always)]
     pub fn reply(self, type_id: u32, payload: &[u8]) -> Result<(), Cause> {
-        if self.said.note { Ok(()) } else { self.bus.reply(self.id, type_id, payload) }
+        if self.note.is_some() { Ok(()) } else { self.bus.reply(self.id, type_id, payload) }
     }
 
     /// Replies with an error.
@@ -144,7 +144,7 @@ impl<'a> Request<'a> {
     /// # Errors
     /// As for [`RpcBus::reply_error`].
     pub fn reply_error(self, code: u32, text: &str) -> Result<(), Cause> {
-        if self.said.note { Ok(()) } else { self.bus.reply_error(self.id, code, text) }
+        if self.note.is_some() { Ok(()) } else { self.bus.reply_error(self.id, code, text) }
     }
 }
 
@@ -153,19 +153,18 @@ impl Deref for Request<'_> {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        match &self.note {
-            Some(note) => note,
+        match self.note {
+            Some(note) => self.bus.notes.body(note),
             None => self.bus.served.body(self.id),
         }
     }
 }
 
 impl Drop for Request<'_> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
-        if let Some(mut note) = self.note.take() {
-            note.clear();
-            self.bus.note = Some(note);
+        if let Some(note) = self.note {
+            self.bus.notes.close(note);
         }
     }
 }

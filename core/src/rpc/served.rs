@@ -49,6 +49,7 @@ impl Served {
     }
 
     /// The place for a request that has arrived.
+    #[inline]
     pub(super) fn expects(&mut self, id: u32) -> Result<&mut Body, Violation> {
         match self.places.get_mut((id & 0xFFFF) as usize) {
             Some(Place { state: State::Free, body, .. }) if id >> 16 != 0 => Ok(body),
@@ -57,6 +58,7 @@ impl Served {
     }
 
     /// A request that is answered without having been served.
+    #[inline]
     pub(super) fn open_at_once(&mut self, id: u32, request: Request) {
         self.enter(id, State::Open, request);
     }
@@ -89,6 +91,7 @@ impl Served {
         Ok(())
     }
 
+    #[inline]
     pub(super) fn has_queued(&self) -> bool {
         !self.queue.is_empty()
     }
@@ -110,9 +113,15 @@ impl Served {
         Some(place.id)
     }
 
+    #[inline]
     fn place(&self, id: u32) -> Option<&Place> {
         let place = self.places.get((id & 0xFFFF) as usize)?;
         (place.id == id && place.state == State::Open).then_some(place)
+    }
+
+    #[inline]
+    pub(super) fn is_open(&self, id: u32) -> bool {
+        self.place(id).is_some()
     }
 
     /// What an open request says; `None` if there is no open request with this id.

@@ -18,6 +18,7 @@ impl RpcBus {
     /// # Errors
     /// What ends the session, after every request that had come; [`Cause::OutOfMemory`]; [`Cause::Interrupted`];
     /// [`Cause::Forked`]; [`Cause::Corrupt`].
+    #[inline]
     pub fn serve(&mut self) -> Result<Request<'_>, Cause> {
         self.serve_until(Deadline::NEVER)
     }
@@ -102,17 +103,19 @@ impl RpcBus {
     }
 
     pub(super) fn open_request(&self, id: u32) -> Result<served::Request, Cause> {
-        self.served.request(id).ok_or(Cause::InvalidArgument { which: "no request with this id is open" })
+        self.served.request(id).ok_or(NOT_OPEN)
     }
 
-    #[inline]
+    #[inline(always)]
     fn reply_with(&mut self, id: u32, type_id: u32, payload: &[u8], patience: Patience) -> Result<(), Cause> {
-        let request = self.open_request(id)?;
+        if !self.served.is_open(id) {
+            return Err(NOT_OPEN);
+        }
         let label = Label { form: Form::REPLY, type_id, correlation: id };
         let sent = if payload.len() <= self.side.inline_limit() {
             self.post_reply(label, payload)
         } else {
-            self.reply_in_block(label, payload, request, patience)
+            self.reply_in_block(label, payload, patience)
         };
         if sent.is_ok() {
             self.served.close(id);
@@ -121,13 +124,8 @@ impl RpcBus {
     }
 
     #[cold]
-    fn reply_in_block(
-        &mut self,
-        label: Label,
-        payload: &[u8],
-        request: served::Request,
-        patience: Patience,
-    ) -> Result<(), Cause> {
+    fn reply_in_block(&mut self, label: Label, payload: &[u8], patience: Patience) -> Result<(), Cause> {
+        let request = self.open_request(label.correlation)?;
         let patience = match (patience, request.deadline) {
             (Patience::Until(until), Some(end)) => {
                 let left = Duration::from_nanos(end.saturating_sub(sys::monotonic_ns()));
@@ -161,12 +159,14 @@ impl RpcBus {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn next_request(&mut self, patience: Patience) -> Result<Request<'_>, Cause> {
         self.side.check_readable()?;
         let mut looked = false;
-        let (id, request) = loop {
-            if let Some(opened) = self.open_next()? {
+        let opened = loop {
+            if self.served.has_queued()
+                && let Some(opened) = self.open_next()?
+            {
                 break opened;
             }
             if looked {
@@ -175,18 +175,25 @@ impl RpcBus {
             looked = true;
             self.flush_cancels();
             let frame = self.side.take(patience)?;
-            self.admit(frame)?;
+            if frame.form != Form::REQUEST {
+                self.admit(frame)?;
+            } else if let Some(request) = self.receive_request(frame)? {
+                // The usual case: nothing waits before it, and there is nothing about it that could be against serving it.
+                self.served.open_at_once(frame.correlation, request);
+                break Opened { id: frame.correlation, request, note: None };
+            }
         };
-        Ok(Request::new(self, id, request))
+        Ok(Request::new(self, opened))
     }
 
     /// Opens the next request that is still worth serving; those that are not are answered.
-    #[inline]
-    fn open_next(&mut self) -> Result<Option<(u32, served::Request)>, Cause> {
+    #[inline(never)]
+    fn open_next(&mut self) -> Result<Option<Opened>, Cause> {
         while let Some(id) = self.served.open() {
             let request = self.served.request(id).expect("a request that was just opened is open");
+            let mut note = None;
             if request.note {
-                std::mem::swap(&mut **self.note.get_or_insert_default(), self.served.body_mut(id));
+                note = Some(self.notes.open(self.served.body_mut(id)));
                 self.give_note_back(id)?;
             } else if request.cancelled {
                 self.send_error(id, code::CANCELLED, "cancelled before it was served")?;
@@ -195,7 +202,7 @@ impl RpcBus {
                 self.send_error(id, code::TIMEOUT, "the deadline passed before it was served")?;
                 continue;
             }
-            return Ok(Some((id, request)));
+            return Ok(Some(Opened { id, request, note }));
         }
         Ok(None)
     }
@@ -218,11 +225,12 @@ impl RpcBus {
             let Some(id) = self.served.open_request() else { return Ok(false) };
             return self.send_error(id, code::OVERLOADED, "calls are nested too deeply").map(|()| true);
         }
-        let Some((id, request)) = self.open_next()? else { return Ok(true) };
+        let Some(opened) = self.open_next()? else { return Ok(true) };
+        let id = opened.id;
         self.depth += 1;
-        let ended = catch_unwind(AssertUnwindSafe(|| handler(Request::new(self, id, request))));
+        let ended = catch_unwind(AssertUnwindSafe(|| handler(Request::new(self, opened))));
         self.depth -= 1;
-        if request.note || self.served.request(id).is_none() {
+        if opened.note.is_some() || self.served.request(id).is_none() {
             return Ok(true);
         }
         match ended {
@@ -232,6 +240,17 @@ impl RpcBus {
         Ok(true)
     }
 }
+
+/// A request that was taken from the queue, to be handed to the user.
+#[derive(Clone, Copy)]
+pub(super) struct Opened {
+    pub(super) id: u32,
+    pub(super) request: served::Request,
+    /// The number of its payload among the notes, if it is one.
+    pub(super) note: Option<u32>,
+}
+
+const NOT_OPEN: Cause = Cause::InvalidArgument { which: "no request with this id is open" };
 
 /// Where a text can be cut.
 trait CutText {
