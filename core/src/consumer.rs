@@ -9,19 +9,37 @@ use crate::side::{Channel, Patience, Side, Want};
 
 impl<C: Channel> Side<C> {
     /// Takes the next frame, waiting for it if asked to. What was taken before is released.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn take(&mut self, patience: Patience) -> Result<Taken, Cause> {
+        let mut frame = Taken::NONE;
+        self.take_into(patience, &mut frame)?;
+        Ok(frame)
+    }
+
+    /// As [`take`](Self::take), for where each nanosecond counts.
+    ///
+    /// A frame in a `Result` shares its bytes with a [`Cause`], so the compiler stores it in pieces and loads it in others, and
+    /// such a load waits until the pieces have left the store buffer (see `Slot`): 8 ns of a call, and as many of a message.
+    #[inline(always)]
+    pub(crate) fn take_into(&mut self, patience: Patience, frame: &mut Taken) -> Result<(), Cause> {
         self.check_readable()?;
-        if let Some(frame) = self.unresolved {
+        if let Some(unresolved) = self.unresolved {
             self.unresolved = None;
-            return Ok(frame);
+            *frame = unresolved;
+            return Ok(());
         }
         if self.reader.holds() {
             self.release()?;
         }
         loop {
-            if let Some(frame) = self.take_now()? {
-                return Ok(frame);
+            match self.reader.take() {
+                Ok(Some(taken)) => {
+                    self.count_in(taken);
+                    *frame = taken;
+                    return Ok(());
+                }
+                Ok(None) => {}
+                Err(violation) => return Err(self.corrupt(violation)),
             }
             if patience == Patience::None || !self.look_a_while(Want::Data) {
                 self.await_data(patience)?;
@@ -34,13 +52,18 @@ impl<C: Channel> Side<C> {
     pub(crate) fn take_now(&mut self) -> Result<Option<Taken>, Cause> {
         match self.reader.take() {
             Ok(Some(frame)) => {
-                self.stats.frames_received += 1;
-                self.stats.bytes_received += frame.len as u64;
+                self.count_in(frame);
                 Ok(Some(frame))
             }
             Ok(None) => Ok(None),
             Err(violation) => Err(self.corrupt(violation)),
         }
+    }
+
+    #[inline]
+    fn count_in(&mut self, frame: Taken) {
+        self.stats.frames_received += 1;
+        self.stats.bytes_received += frame.len as u64;
     }
 
     /// Gives back the lines of everything taken.

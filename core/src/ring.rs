@@ -414,6 +414,11 @@ pub(crate) struct Taken {
     start: u64,
 }
 
+impl Taken {
+    /// No frame, to be overwritten.
+    pub(crate) const NONE: Self = Self { form: Form::PAD, type_id: 0, correlation: 0, len: 0, start: 0 };
+}
+
 impl Reader {
     /// The reader of a fresh ring in the peer's outbox.
     pub(crate) fn new(header: WriteSpan, ring: ReadSpan, peer: ReadSpan, size: RingSize) -> Self {

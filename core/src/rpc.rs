@@ -12,6 +12,7 @@ mod notes;
 mod reply;
 mod served;
 mod serving;
+mod vacancies;
 
 pub use claim::{CallClaim, CallCommitError};
 pub use reply::{CallError, Reply, Request};
@@ -275,16 +276,17 @@ impl RpcBus {
             return Err(self.side.corrupt(Violation::Descriptor));
         }
         match frame.form.kind() {
-            Form::REPLY => self.admit_reply(frame, Outcome::Reply { type_id: frame.type_id }),
+            Form::REPLY => self.admit_reply(frame, Outcome::Reply { type_id: frame.type_id }).map(drop),
             Form::REQUEST | Form::NOTE => self.admit_request(frame),
-            Form::ERROR => self.admit_reply(frame, Outcome::Error { code: frame.type_id }),
+            Form::ERROR => self.admit_reply(frame, Outcome::Error { code: frame.type_id }).map(drop),
             Form::CANCEL => self.served.cancel(frame.correlation).map_err(|violation| self.side.corrupt(violation)),
             _ => Err(self.side.corrupt(Violation::FrameKind)),
         }
     }
 
+    /// Takes what answers a call to its place. How that call ended.
     #[inline(always)]
-    fn admit_reply(&mut self, frame: Taken, outcome: Outcome) -> Result<(), Cause> {
+    fn admit_reply(&mut self, frame: Taken, outcome: Outcome) -> Result<Outcome, Cause> {
         let body = match self.calls.expects(frame.correlation) {
             Ok(body) => body,
             Err(violation) => return Err(self.side.corrupt(violation)),
@@ -298,34 +300,48 @@ impl RpcBus {
         if self.calls.finish(frame.correlation, outcome) {
             self.late_replies += 1;
         }
-        Ok(())
+        Ok(outcome)
     }
 
     #[inline]
     fn admit_request(&mut self, frame: Taken) -> Result<(), Cause> {
-        if let Some(request) = self.receive_request(frame)? {
-            self.served.queue(frame.correlation, request);
+        if self.receive_request(frame)? {
+            self.served.queue(frame.correlation);
         }
         Ok(())
     }
 
-    /// Takes a request to its place; `None` if it is not for serving, and has been answered.
+    /// Takes a request to its place, where it is open. Whether it is for serving; one that is not has been answered.
     #[inline(always)]
-    fn receive_request(&mut self, frame: Taken) -> Result<Option<served::Request>, Cause> {
+    fn receive_request(&mut self, frame: Taken) -> Result<bool, Cause> {
         let id = frame.correlation;
         let body = match self.served.expects(id) {
             Ok(body) => body,
             Err(violation) => return Err(self.side.corrupt(violation)),
         };
-        let fetched = body.fetch(&mut self.side, frame, self.copies);
+        if let Err(cause) = body.fetch(&mut self.side, frame, self.copies) {
+            return self.give_up_request(frame, cause).map(|()| false);
+        }
         let deadline = if frame.form.is_timed() { Some(self.told_deadline(frame)) } else { None };
         let note = frame.form.kind() == Form::NOTE;
-        let request = served::Request { type_id: frame.type_id, deadline, note, cancelled: false };
-        if fetched.is_ok() && self.serves {
-            return Ok(Some(request));
+        self.served.enter(id, served::Request { type_id: frame.type_id, deadline, note, cancelled: false });
+        if !self.serves {
+            self.turn_down(id, note, code::NOT_FOUND, "this end serves no calls")?;
         }
-        self.turn_down(id, request, fetched)?;
-        Ok(None)
+        Ok(self.serves)
+    }
+
+    /// A request whose payload could not be fetched. For want of memory for the copy of an untrusted peer's: that call's loss
+    /// alone. For want of the region it is in: not lost, the next look finds it again.
+    #[cold]
+    #[inline(never)]
+    fn give_up_request(&mut self, frame: Taken, cause: Cause) -> Result<(), Cause> {
+        if cause != Cause::OutOfMemory || self.side.unresolved.is_some() {
+            return Err(cause);
+        }
+        let (id, note) = (frame.correlation, frame.form.kind() == Form::NOTE);
+        self.served.enter(id, served::Request { type_id: frame.type_id, note, ..served::Request::default() });
+        self.turn_down(id, note, code::OUT_OF_MEMORY, "no memory is left for the request")
     }
 
     /// When the caller of a timed request gives up, on our clock.
@@ -339,16 +355,7 @@ impl RpcBus {
     /// Answers a request that has just come, and that nobody is to see, with an error.
     #[cold]
     #[inline(never)]
-    fn turn_down(&mut self, id: u32, request: served::Request, fetched: Result<(), Cause>) -> Result<(), Cause> {
-        let (code, text) = match fetched {
-            Ok(()) => (code::NOT_FOUND, "this end serves no calls"),
-            // The copy of an untrusted peer's request: this call's loss alone.
-            Err(Cause::OutOfMemory) if self.side.unresolved.is_none() => {
-                (code::OUT_OF_MEMORY, "no memory is left for the request")
-            }
-            Err(cause) => return Err(cause),
-        };
-        self.served.open_at_once(id, request);
-        if request.note { self.give_note_back(id) } else { self.send_error(id, code, text) }
+    fn turn_down(&mut self, id: u32, note: bool, code: u32, text: &str) -> Result<(), Cause> {
+        if note { self.give_note_back(id) } else { self.send_error(id, code, text) }
     }
 }

@@ -88,9 +88,11 @@ pub(crate) fn breath(run: u64) -> Duration {
     Duration::from_nanos(run.saturating_mul(32).min(10_000))
 }
 
-/// How long a caller with so many calls in flight leaves the server alone before it looks for the next reply: about what
-/// the server takes for them. Looking for each reply as it is being written costs both sides a line's way to and fro: with 64
-/// calls of 32 bytes in flight 157 ns a call, and 73 ns with replies that were left to gather. (24 ns a call: 134; 40: 97; 72: 111.)
+/// With so many calls in flight it is worth letting them gather.
+pub(crate) const GATHER: u32 = 8;
+
+/// How long a side that finds nothing leaves the other alone while so many calls are with it: about what those take. Looking
+/// for each frame as it is being written costs both sides a line's way to and fro (`docs/decisions/0007-calls.md`).
 pub(crate) fn gathering(calls: u32) -> Duration {
     Duration::from_nanos((u64::from(calls) * 56).min(10_000))
 }

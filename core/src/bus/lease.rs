@@ -31,7 +31,8 @@ impl<'a> Lease<'a> {
     #[inline(always)]
     pub(super) fn take(bus: &'a mut Bus, patience: Patience) -> Result<Self, Cause> {
         bus.must(Role::Receives)?;
-        let frame = bus.side.take(patience)?;
+        let mut frame = Taken::NONE;
+        bus.side.take_into(patience, &mut frame)?;
         bus.inbox.clear();
         let item = bus.inbox.admit(&mut bus.side, frame)?;
         Ok(Self { bus, item })

@@ -5,7 +5,7 @@ use super::{CallError, CallId, Reply, RpcBus, code};
 use crate::deadline::Deadline;
 use crate::error::Cause;
 use crate::layout::{DEADLINE, Descriptor, Form};
-use crate::ring::Label;
+use crate::ring::{Label, Taken};
 use crate::side::{Patience, Want};
 use crate::sys;
 
@@ -223,12 +223,16 @@ impl RpcBus {
                 continue;
             }
             self.flush_cancels();
-            self.side.let_replies_gather(self.calls.in_flight());
-            let frame = self.side.take(patience)?;
-            if frame.form == Form::REPLY {
-                self.admit_reply(frame, Outcome::Reply { type_id: frame.type_id })?;
-            } else {
+            self.side.let_calls_gather(patience, || self.calls.in_flight());
+            let mut frame = Taken::NONE;
+            self.side.take_into(patience, &mut frame)?;
+            if frame.form != Form::REPLY {
                 self.admit(frame)?;
+                continue;
+            }
+            let outcome = self.admit_reply(frame, Outcome::Reply { type_id: frame.type_id })?;
+            if frame.correlation == call.0 {
+                return Ok(outcome);
             }
         }
     }

@@ -5,6 +5,7 @@
 //! number of the place, and how often that was taken.
 
 use super::body::Body;
+use super::vacancies::Vacancies;
 use crate::error::Violation;
 
 /// Bits of an id that are the number of the place.
@@ -48,30 +49,30 @@ pub(super) enum Known {
 #[derive(Debug)]
 pub(super) struct Calls {
     places: Vec<Place>,
-    free: Vec<u16>,
+    free: Vacancies,
 }
 
 impl Calls {
     pub(super) fn new(most: u32) -> Self {
         let place = || Place { turn: 0, state: State::Free, body: Body::default() };
         let most = u16::try_from(most).expect("no more calls are agreed than an id has places");
-        Self { places: (0..most).map(|_| place()).collect(), free: (0..most).rev().collect() }
+        Self { places: (0..most).map(|_| place()).collect(), free: Vacancies::new(most) }
     }
 
     /// Calls in flight.
     #[inline]
     pub(super) fn in_flight(&self) -> u32 {
-        (self.places.len() - self.free.len()) as u32
+        self.free.taken()
     }
 
     pub(super) fn has_place(&self) -> bool {
-        !self.free.is_empty()
+        self.free.has_some()
     }
 
     /// The id of a new call, if there is a place for it.
     #[inline]
     pub(super) fn begin(&mut self, note: bool) -> Option<u32> {
-        let number = self.free.pop()?;
+        let number = self.free.take()?;
         let place = &mut self.places[usize::from(number)];
         place.turn = place.turn.checked_add(1).unwrap_or(1);
         place.state = if note { State::Noted } else { State::Waiting };
@@ -82,7 +83,7 @@ impl Calls {
     pub(super) fn withdraw(&mut self, id: u32) {
         let number = (id & 0xFFFF) as u16;
         self.places[usize::from(number)].state = State::Free;
-        self.free.push(number);
+        self.free.put(number);
     }
 
     #[inline]
@@ -142,7 +143,7 @@ impl Calls {
         let Some(place) = self.place_mut(id) else { return };
         place.body.clear();
         place.state = State::Free;
-        self.free.push((id & 0xFFFF) as u16);
+        self.free.put((id & 0xFFFF) as u16);
     }
 
     /// Nobody will wait for `id`. Whether it was in flight.

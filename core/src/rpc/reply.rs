@@ -80,8 +80,8 @@ pub struct Request<'a> {
 impl<'a> Request<'a> {
     #[inline(always)]
     pub(super) fn new(bus: &'a mut RpcBus, opened: Opened) -> Self {
-        let Opened { id, request, note } = opened;
-        Self { bus, id, note, type_id: request.type_id, deadline: request.deadline }
+        let Opened { id, type_id, deadline, note } = opened;
+        Self { bus, id, type_id, deadline, note }
     }
 
     /// What [`RpcBus::reply`] is to be given; the caller's correlation id.

@@ -40,12 +40,16 @@ pub(super) struct Served {
     /// How many cancels may still come. Each is for a request that came before it, and there are not many more than places of
     /// which the peer has not told yet; so nobody can keep this side reading for ever.
     cancellable: usize,
+    /// Requests that are here: queued or open.
+    here: u32,
+    /// As many calls were in flight since the last pause, by the numbers of their places.
+    seen: u32,
 }
 
 impl Served {
     pub(super) fn new(most: u32) -> Self {
         let place = || Place { id: 0, state: State::Free, request: Request::default(), body: Body::default() };
-        Self { places: (0..most).map(|_| place()).collect(), queue: VecDeque::new(), cancellable: 0 }
+        Self { places: (0..most).map(|_| place()).collect(), queue: VecDeque::new(), cancellable: 0, here: 0, seen: 0 }
     }
 
     /// The place for a request that has arrived.
@@ -57,23 +61,27 @@ impl Served {
         }
     }
 
-    /// A request that is answered without having been served.
+    /// A request whose body is in its place is open from here on, or until it is [queued](Self::queue).
     #[inline]
-    pub(super) fn open_at_once(&mut self, id: u32, request: Request) {
-        self.enter(id, State::Open, request);
-    }
-
-    /// Queues a request whose body is in its place.
-    pub(super) fn queue(&mut self, id: u32, request: Request) {
-        self.enter(id, State::Queued, request);
-        self.queue.push_back((id & 0xFFFF) as u16);
-    }
-
-    #[inline]
-    fn enter(&mut self, id: u32, state: State, request: Request) {
+    pub(super) fn enter(&mut self, id: u32, request: Request) {
         self.cancellable = (self.cancellable + usize::from(!request.note)).min(2 * self.places.len());
         let place = &mut self.places[(id & 0xFFFF) as usize];
-        (place.id, place.state, place.request) = (id, state, request);
+        (place.id, place.state, place.request) = (id, State::Open, request);
+        (self.here, self.seen) = (self.here + 1, self.seen.max((id & 0xFFFF) + 1));
+    }
+
+    /// A request that has just been entered waits for its turn.
+    pub(super) fn queue(&mut self, id: u32) {
+        let number = (id & 0xFFFF) as u16;
+        self.places[usize::from(number)].state = State::Queued;
+        self.queue.push_back(number);
+    }
+
+    /// How many calls the peer has in flight, as far as is known, that are not here: their replies are on their way, or being
+    /// looked at. Only calls that came since this was asked last are counted on.
+    #[inline]
+    pub(super) fn elsewhere(&mut self) -> u32 {
+        std::mem::take(&mut self.seen).saturating_sub(self.here)
     }
 
     /// The peer no longer waits for `id`. One that was replied to meanwhile is no news.
@@ -147,6 +155,7 @@ impl Served {
         debug_assert!(place.id == id && place.state == State::Open);
         place.state = State::Free;
         place.body.clear();
+        self.here -= 1;
     }
 }
 
@@ -156,12 +165,17 @@ mod tests {
 
     const ID: u32 = 1 << 16;
 
+    fn arrives(served: &mut Served, id: u32, request: Request) {
+        served.enter(id, request);
+        served.queue(id);
+    }
+
     #[test]
     fn requests_are_opened_in_their_order_and_replied_to_once() {
         let mut served = Served::new(3);
         for id in [ID | 2, ID, ID | 1] {
             served.expects(id).expect("a place");
-            served.queue(id, Request::default());
+            arrives(&mut served, id, Request::default());
         }
         assert_eq!(
             [served.open(), served.open(), served.open(), served.open()],
@@ -177,7 +191,7 @@ mod tests {
     fn more_than_agreed_and_ids_in_use_are_violations() {
         let mut served = Served::new(2);
         served.expects(ID).expect("a place");
-        served.queue(ID, Request::default());
+        arrives(&mut served, ID, Request::default());
         for wrong in [ID, 2 * ID, ID | 2, u32::MAX, 0, 1] {
             assert_eq!(served.expects(wrong).err(), Some(Violation::Correlation), "{wrong:#x}");
         }
@@ -187,10 +201,10 @@ mod tests {
     fn a_cancel_finds_a_request_in_the_queue_or_open_and_nothing_else() {
         let mut served = Served::new(2);
         served.expects(ID | 1).expect("a place");
-        served.queue(ID | 1, Request::default());
+        arrives(&mut served, ID | 1, Request::default());
         assert_eq!(served.cancel(u32::MAX), Ok(()));
         served.expects(ID).expect("a place");
-        served.queue(ID, Request::default());
+        arrives(&mut served, ID, Request::default());
         assert_eq!(served.cancel(2 * ID), Ok(()));
         served.cancellable = 1;
         assert_eq!(served.cancel(ID), Ok(()));
@@ -203,13 +217,13 @@ mod tests {
     fn more_cancels_than_requests_are_a_violation_and_notes_cannot_be_cancelled() {
         let mut served = Served::new(2);
         assert_eq!(served.cancel(ID), Err(Violation::Correlation));
-        served.queue(ID, Request { note: true, ..Request::default() });
+        arrives(&mut served, ID, Request { note: true, ..Request::default() });
         assert_eq!(served.cancel(ID), Err(Violation::Correlation));
-        served.queue(ID | 1, Request::default());
+        arrives(&mut served, ID | 1, Request::default());
         assert_eq!(served.cancel(7 * ID), Ok(()));
         assert_eq!(served.cancel(7 * ID), Err(Violation::Correlation));
         for turn in 2..100 {
-            served.queue(turn * ID, Request::default());
+            arrives(&mut served, turn * ID, Request::default());
         }
         assert_eq!([(); 5].map(|()| served.cancel(ID)).iter().filter(|answer| answer.is_ok()).count(), 4);
     }
@@ -218,7 +232,7 @@ mod tests {
     fn requests_can_be_opened_past_notes_that_stay_where_they_are() {
         let mut served = Served::new(3);
         for (id, note) in [(ID, true), (ID | 1, false), (ID | 2, true)] {
-            served.queue(id, Request { note, ..Request::default() });
+            arrives(&mut served, id, Request { note, ..Request::default() });
         }
         assert_eq!([served.open_request(), served.open_request()], [Some(ID | 1), None]);
         assert_eq!([served.open(), served.open(), served.open()], [Some(ID), Some(ID | 2), None]);

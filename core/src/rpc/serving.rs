@@ -4,7 +4,7 @@ use super::{NESTING, Request, RpcBus, code, served};
 use crate::deadline::Deadline;
 use crate::error::{Cause, Violation};
 use crate::layout::Form;
-use crate::ring::Label;
+use crate::ring::{Label, Taken};
 use crate::side::Patience;
 use crate::sys;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -174,13 +174,14 @@ impl RpcBus {
             }
             looked = true;
             self.flush_cancels();
-            let frame = self.side.take(patience)?;
+            self.side.let_calls_gather(patience, || self.served.elsewhere());
+            let mut frame = Taken::NONE;
+            self.side.take_into(patience, &mut frame)?;
             if frame.form != Form::REQUEST {
                 self.admit(frame)?;
-            } else if let Some(request) = self.receive_request(frame)? {
+            } else if self.receive_request(frame)? {
                 // The usual case: nothing waits before it, and there is nothing about it that could be against serving it.
-                self.served.open_at_once(frame.correlation, request);
-                break Opened { id: frame.correlation, request, note: None };
+                break Opened { id: frame.correlation, type_id: frame.type_id, deadline: None, note: None };
             }
         };
         Ok(Request::new(self, opened))
@@ -202,7 +203,7 @@ impl RpcBus {
                 self.send_error(id, code::TIMEOUT, "the deadline passed before it was served")?;
                 continue;
             }
-            return Ok(Some(Opened { id, request, note }));
+            return Ok(Some(Opened { id, type_id: request.type_id, deadline: request.deadline, note }));
         }
         Ok(None)
     }
@@ -245,7 +246,8 @@ impl RpcBus {
 #[derive(Clone, Copy)]
 pub(super) struct Opened {
     pub(super) id: u32,
-    pub(super) request: served::Request,
+    pub(super) type_id: u32,
+    pub(super) deadline: Option<u64>,
     /// The number of its payload among the notes, if it is one.
     pub(super) note: Option<u32>,
 }

@@ -3,11 +3,11 @@
 //! Each ends when what is wanted is there, when the deadline has passed, when a signal came, or when the peer is gone. How a
 //! sleep is made safe is told in `park.rs`; here it is done.
 
-use super::{Channel, Side, Want};
+use super::{Channel, Patience, Side, Want};
 use crate::deadline::Deadline;
 use crate::error::Cause;
 use crate::sync::{full_fence, spin_hint};
-use crate::wait::{DISTANCE, PULSE, STREAM, Wait, breath, gathering, now};
+use crate::wait::{DISTANCE, GATHER, PULSE, STREAM, Wait, breath, gathering, now};
 use std::time::{Duration, Instant};
 
 /// How often a spin looks between two looks at the clock: one to two microseconds, which is longer than a lively peer takes
@@ -77,10 +77,16 @@ impl<C: Channel> Side<C> {
         }
     }
 
-    /// Before a wait for one of many replies: leaves the peer alone until several of them may have come.
+    /// Before a wait for a call or its reply: leaves the peer alone for a moment if nothing is here, but many calls are there,
+    /// so that several of them have come at the next look.
     #[inline]
-    pub(crate) fn let_replies_gather(&self, calls: u32) {
-        if u64::from(calls) >= STREAM && !self.reader.has_data() && self.strategy != Wait::Park && !self.one_cpu {
+    pub(crate) fn let_calls_gather(&mut self, patience: Patience, elsewhere: impl FnOnce() -> u32) {
+        if patience == Patience::None || self.reader.has_data() || self.strategy == Wait::Park || self.one_cpu {
+            return;
+        }
+        self.received_before = self.stats.frames_received;
+        let calls = elsewhere();
+        if calls >= GATHER {
             leave_alone(gathering(calls));
         }
     }
