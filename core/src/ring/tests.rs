@@ -48,8 +48,8 @@ impl Ends {
     }
 
     fn turn_to(&mut self, position: u64) {
-        (self.writer.tail, self.writer.seen, self.writer.cleared) = (position, position, position);
-        (self.reader.head, self.reader.released, self.reader.told) = (position, position, position);
+        self.writer.start_at(position);
+        self.reader.start_at(position);
         self.theirs.store_u64(READ, position, Release);
         self.ring.store_u32(position, COMMIT, 0, Release);
         self.writer.has_room(0).expect("the read position is right");

@@ -121,7 +121,7 @@ impl Bench {
             Step::Release => self.release(),
             Step::Credit => self.give_credit(),
         }
-        let shown = self.ends.writer.held.unwrap_or(self.tail);
+        let shown = self.ends.writer.shown();
         assert_eq!(self.ends.commit_word_at(shown), 0, "nothing is to be seen behind the last frame");
         assert_eq!(self.ends.commit_word_at(self.tail), 0, "nothing will be");
         assert_eq!((self.ends.writer.tail(), self.ends.reader.head()), (self.tail, self.head));
