@@ -6,10 +6,12 @@
 use crate::arena::memory::Memory;
 use crate::arena::{self, Arena, BLOCK_MIN, Block, NoBlock};
 use crate::deadline::Deadline;
+#[cfg(not(loom))]
+use crate::drafts::{Draft, Drafts};
 use crate::error::{Cause, Violation};
 use crate::layout::Descriptor;
 use crate::returns::ReturnReader;
-use crate::returns::held::{Held, PeerRegion, Returner};
+use crate::returns::held::{Bell, Held, PeerRegion, Returner};
 use crate::ring::{Slot, Taken};
 use crate::side::{Channel, News, Patience, Side, Want};
 use crate::wait::now;
@@ -79,6 +81,8 @@ pub(crate) struct Outgoing {
     limits: Limits,
     /// The block of the open claim, with the line that will name it.
     pub(crate) claimed: Option<(Block, Slot)>,
+    #[cfg(not(loom))]
+    drafts: Drafts,
     /// A region in which nothing is out, and since when.
     idle: Option<(u32, Instant)>,
     /// Something has come back since a block was last looked for: taken already, and so no longer to be seen in the ring.
@@ -98,8 +102,17 @@ pub(crate) struct Incoming {
 
 impl Outgoing {
     /// `entries`: how many blocks may be out at once. `window`: bytes of memory that are preferred to the rest.
-    pub(crate) fn new(returns: ReturnReader, entries: u32, window: u64, limits: Limits) -> Self {
+    pub(crate) fn new(
+        returns: ReturnReader,
+        entries: u32,
+        window: u64,
+        limits: Limits,
+        #[cfg_attr(loom, expect(unused_variables, reason = "drafts hand out plain bytes, which a model has not"))]
+        bell: Arc<dyn Bell>,
+    ) -> Self {
         Self {
+            #[cfg(not(loom))]
+            drafts: Drafts::new(bell),
             arena: Arena::new(entries, window),
             returns,
             memory: Memory::default(),
@@ -111,15 +124,53 @@ impl Outgoing {
         }
     }
 
+    /// Whether a draft was dropped whose block and line are to be had.
+    pub(crate) fn has_dropped_drafts(&self) -> bool {
+        #[cfg(not(loom))]
+        let dropped = self.drafts.has_dropped();
+        #[cfg(loom)]
+        let dropped = false;
+        dropped
+    }
+
+    /// Frees the blocks of drafts that were dropped, and answers how many.
+    fn take_dropped_drafts(&mut self) -> usize {
+        #[cfg(not(loom))]
+        let dropped = self.drafts.take_dropped();
+        #[cfg(loom)]
+        let dropped: [Block; 0] = [];
+        for &block in &dropped {
+            self.arena.free(block);
+        }
+        dropped.len()
+    }
+
+    /// Whether drafts are open: threads that know nothing of this side's sleep can drop them.
+    pub(crate) fn has_drafts(&self) -> bool {
+        #[cfg(not(loom))]
+        let open = self.drafts.open() > 0;
+        #[cfg(loom)]
+        let open = false;
+        open
+    }
+
     /// Whether there is a reason to look for a block again: something has come back, or the peer, which says that it has mapped
     /// `seen` regions, has caught up.
     pub(crate) fn has_news(&self, seen: u64) -> bool {
-        self.came_back || self.returns.has_some() || self.unseen.is_some_and(|unseen| unseen != seen)
+        self.came_back
+            || self.has_dropped_drafts()
+            || self.returns.has_some()
+            || self.unseen.is_some_and(|unseen| unseen != seen)
     }
 
     /// Before a look for a block: what is news from here on comes later.
     fn begin_look(&mut self) {
         (self.came_back, self.unseen) = (false, None);
+    }
+
+    /// How long a sleep may be before [idle memory](Side::give_idle_memory_back) is due; `None` if there is none.
+    pub(crate) fn housekeeping_in(&self) -> Option<Duration> {
+        self.idle.map(|(_, since)| IDLE.saturating_sub(now() - since))
     }
 
     pub(crate) fn usage(&self) -> arena::Usage {
@@ -181,6 +232,19 @@ impl Outgoing {
     /// The block is about to be named by a frame.
     pub(crate) fn commit(&mut self, block: Block) {
         self.arena.commit(block);
+    }
+
+    /// A draft of `len` bytes in `block`.
+    #[cfg(not(loom))]
+    pub(crate) fn begin_draft(&mut self, block: Block, len: usize) -> Draft {
+        let piece = self.memory.piece(block, len);
+        self.drafts.begin(block, piece)
+    }
+
+    /// The block of a draft that is sent now; the draft itself if it is not of this side.
+    #[cfg(not(loom))]
+    pub(crate) fn end_draft(&mut self, draft: Draft) -> Result<Block, Draft> {
+        if self.drafts.has(&draft) { Ok(self.drafts.end(draft)) } else { Err(draft) }
     }
 
     /// Gives up a block that was never sent.
@@ -258,6 +322,9 @@ impl<C: Channel> Side<C> {
             if self.outgoing.arena.usage().bytes_out + len.next_power_of_two() <= share {
                 return Ok(());
             }
+            if self.take_back_drafts() {
+                continue;
+            }
             match self.outgoing.collect() {
                 Ok(true) => {}
                 Ok(false) => self.answer_no_block()?,
@@ -281,6 +348,9 @@ impl<C: Channel> Side<C> {
                 Ok(block) => return Ok(block),
                 Err(no_block) => no_block,
             };
+            if self.take_back_drafts() {
+                continue;
+            }
             match self.outgoing.collect() {
                 Ok(true) => continue,
                 Ok(false) => {}
@@ -305,6 +375,15 @@ impl<C: Channel> Side<C> {
                 Patience::Until(deadline) => self.wait(Want::Block, deadline)?,
             }
         }
+    }
+
+    /// Frees the blocks and the lines of drafts that were dropped. Whether there were some.
+    pub(crate) fn take_back_drafts(&mut self) -> bool {
+        let dropped = self.outgoing.take_dropped_drafts();
+        for _ in 0..dropped {
+            self.writer.redeem();
+        }
+        dropped > 0
     }
 
     /// Before the arena grows: whether a block comes back in a moment. A sender that is faster than its reader would else take
@@ -367,17 +446,52 @@ impl<C: Channel> Side<C> {
     /// Takes what has come back, and gives a region back in which nothing has been out for a while. The peer unmaps it and
     /// confirms; until then it counts.
     pub(crate) fn trim(&mut self) -> Result<(), Violation> {
+        self.take_back_drafts();
         self.outgoing.collect()?;
         let now = now();
         match (self.outgoing.arena.idle_region(), self.outgoing.idle) {
             (None, _) => self.outgoing.idle = None,
             (Some(id), Some((known, since))) if id == known => {
-                if now - since >= IDLE && self.channel_mut().forget_region(id) {
-                    self.outgoing.arena.retire(id);
+                if now - since >= IDLE && self.forget(id) {
                     self.outgoing.idle = None;
                 }
             }
             (Some(id), _) => self.outgoing.idle = Some((id, now)),
+        }
+        Ok(())
+    }
+
+    /// Whether the peer could be told that region `id` is to go.
+    fn forget(&mut self, id: u32) -> bool {
+        let told = self.channel_mut().forget_region(id);
+        if told {
+            self.outgoing.arena.retire(id);
+        }
+        told
+    }
+
+    /// Before a sleep: whatever memory is idle now is given back during the sleep, if that is long.
+    pub(crate) fn note_idle_memory(&mut self) -> Result<(), Cause> {
+        if self.outgoing.arena.usage().regions < 2 {
+            return Ok(());
+        }
+        self.trim().map_err(|violation| self.corrupt(violation))
+    }
+
+    /// After a second of sleep: gives back all that is idle, so that nothing has to wake up for it again.
+    pub(crate) fn give_idle_memory_back(&mut self) -> Result<(), Cause> {
+        if self.outgoing.housekeeping_in() != Some(Duration::ZERO) {
+            return Ok(());
+        }
+        if let Err(violation) = self.outgoing.collect() {
+            return Err(self.corrupt(violation));
+        }
+        self.outgoing.idle = None;
+        while let Some(id) = self.outgoing.arena.idle_region() {
+            if !self.forget(id) {
+                self.outgoing.idle = Some((id, now()));
+                break;
+            }
         }
         Ok(())
     }

@@ -3,9 +3,11 @@
 mod claim;
 mod inbox;
 mod lease;
+mod owned;
 
 pub use claim::{Claim, CommitError};
 pub use lease::{Batch, Frame, Lease, Message};
+pub use owned::{OwnedClaim, OwnedClaimError};
 
 use crate::deadline::Deadline;
 use crate::error::{Cause, Error};

@@ -225,7 +225,7 @@ pub(crate) fn commit_word(position: u64) -> u32 {
 
 /// Bytes that a frame with a payload of `len` bytes takes: whole lines.
 #[inline]
-pub(crate) fn frame_bytes(len: usize) -> u64 {
+pub(crate) const fn frame_bytes(len: usize) -> u64 {
     (len as u64 + HEADER as u64 + (LINE - 1)) & !(LINE - 1)
 }
 

@@ -127,6 +127,8 @@ mod ring;
 // Floor 2: how a side idles, publishes and receives.
 mod blocks;
 mod consumer;
+#[cfg(not(loom))]
+mod drafts;
 mod observe;
 mod producer;
 mod side;
@@ -150,7 +152,7 @@ mod listener;
 mod rpc;
 
 #[cfg(not(loom))]
-pub use bus::{Batch, Bus, Claim, CommitError, Frame, Lease, Message};
+pub use bus::{Batch, Bus, Claim, CommitError, Frame, Lease, Message, OwnedClaim, OwnedClaimError};
 pub use deadline::Deadline;
 pub use error::{Cause, Error, Refusal, Violation};
 #[cfg(not(loom))]

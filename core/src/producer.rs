@@ -4,12 +4,23 @@
 //! fails has changed nothing.
 
 use crate::arena::Block;
+#[cfg(not(loom))]
+use crate::drafts::Draft;
 use crate::error::Cause;
 use crate::layout::Descriptor;
+#[cfg(not(loom))]
+use crate::layout::{DEADLINE, LINE, frame_bytes};
 use crate::park::Reasons;
 use crate::ring::{Label, NoRoom, Show, Slot};
 use crate::side::{Channel, Patience, Side, Want};
 use std::io::IoSlice;
+
+/// The most that stands in a frame whose payload is in a block.
+#[cfg(not(loom))]
+const TOLD_MAX: usize = DEADLINE + Descriptor::BYTES;
+
+#[cfg(not(loom))]
+const _: () = assert!(frame_bytes(TOLD_MAX) == LINE, "a promise is one line");
 
 /// Bytes of all parts together.
 fn length(parts: &[IoSlice<'_>]) -> usize {
@@ -105,17 +116,23 @@ impl<C: Channel> Side<C> {
     }
 
     /// Room for a payload of `len` bytes that the user writes in place: in the ring, or in a block and a line for its name.
+    /// Before it, in the ring, there is room for `head` bytes.
     #[inline(always)]
-    pub(crate) fn claim(&mut self, len: usize, patience: Patience) -> Result<Slot, Cause> {
-        if len < self.send_below { self.slot(len, patience) } else { self.claim_block(len, patience) }
+    pub(crate) fn claim(&mut self, head: usize, len: usize, patience: Patience) -> Result<Slot, Cause> {
+        if len < self.send_below {
+            self.check_ours()?;
+            self.room(head + len, patience)
+        } else {
+            self.claim_block(head, len, patience)
+        }
     }
 
     #[cold]
     #[inline(never)]
-    fn claim_block(&mut self, len: usize, patience: Patience) -> Result<Slot, Cause> {
+    fn claim_block(&mut self, head: usize, len: usize, patience: Patience) -> Result<Slot, Cause> {
         self.check_sendable(0)?;
         let block = self.block(len as u64, patience)?;
-        match self.room(Descriptor::BYTES, patience) {
+        match self.room(head + Descriptor::BYTES, patience) {
             Ok(slot) => {
                 self.outgoing.claimed = Some((block, slot));
                 Ok(Slot::elsewhere(len))
@@ -220,6 +237,7 @@ impl<C: Channel> Side<C> {
                 Patience::None => self.answer_full(end)?,
                 Patience::Until(deadline) => self.wait(Want::Room(end), deadline)?,
             }
+            self.take_back_drafts();
             match self.writer.reserve(len) {
                 Ok(slot) => return Ok(slot),
                 Err(still) => no_room = still,
@@ -234,6 +252,7 @@ impl<C: Channel> Side<C> {
             let end = self.writer.end_of(len) + kept;
             match self.writer.is_free_until(end) {
                 Ok(true) => return Ok(()),
+                Ok(false) if self.take_back_drafts() => {}
                 Ok(false) => self.answer_full(end)?,
                 Err(violation) => return Err(self.corrupt(violation)),
             }
@@ -250,23 +269,82 @@ impl<C: Channel> Side<C> {
         if came { Ok(()) } else { Err(Cause::Full) }
     }
 
-    /// Commits a `slot` that the user has held open, maybe across a fork.
+    /// A block for a payload of `len` bytes that the user writes wherever he likes, with a line for its name; `kept` bytes of the
+    /// ring stay free all the same.
+    #[cfg(not(loom))]
+    pub(crate) fn draft(&mut self, len: usize, kept: u64, patience: Patience) -> Result<Draft, Cause> {
+        self.check_sendable(0)?;
+        self.take_back_drafts();
+        // What goes out now, with a pad before it, finds room beside all that is promised.
+        let most = self.writer.size().bytes().saturating_sub(LINE + kept + 2 * frame_bytes(self.inline_limit()));
+        if self.writer.promised() + LINE > most.min(self.writer.size().bytes() / 4) {
+            let which = "as many claims are open as the ring keeps lines for: commit or drop some, or make it longer";
+            return Err(Cause::InvalidArgument { which });
+        }
+        let block = self.block(len as u64, patience)?;
+        match self.room(TOLD_MAX, patience) {
+            Ok(_) => {
+                self.writer.promise();
+                Ok(self.outgoing.begin_draft(block, len))
+            }
+            Err(cause) => {
+                self.outgoing.free(block);
+                Err(cause)
+            }
+        }
+    }
+
+    /// Sends the first `used` bytes of a draft. Never waits. A draft that cannot be sent comes back.
+    #[cfg(not(loom))]
+    pub(crate) fn commit_draft(
+        &mut self,
+        draft: Draft,
+        label: Label,
+        head: &[u8],
+        used: usize,
+    ) -> Result<(), (Draft, Cause)> {
+        debug_assert!(used <= draft.len() && head.len() + Descriptor::BYTES <= TOLD_MAX);
+        if let Err(cause) = self.check_sendable(0) {
+            return Err((draft, cause));
+        }
+        let block = self.outgoing.end_draft(draft).map_err(|draft| {
+            (draft, Cause::InvalidArgument { which: "a claim is sent by the end that it was made by" })
+        })?;
+        self.outgoing.memory().settle(block);
+        self.writer.redeem();
+        let slot = self.writer.reserve(head.len() + Descriptor::BYTES).expect("a promised line is free");
+        self.writer.fill(slot, 0, head);
+        self.finish_block(slot, block, label, head.len(), used, Show::Now);
+        Ok(())
+    }
+
+    /// Commits a `slot` that the user has held open, maybe across a fork, with `head` before the `used` bytes of his.
     #[inline(always)]
-    pub(crate) fn commit(&mut self, slot: Slot, label: Label, used: usize, show: Show) -> Result<(), Cause> {
+    pub(crate) fn commit(
+        &mut self,
+        slot: Slot,
+        label: Label,
+        head: &[u8],
+        used: usize,
+        show: Show,
+    ) -> Result<(), Cause> {
         self.check_ours()?;
         if slot.is_elsewhere() {
-            return self.commit_block(label, used, show);
+            return self.commit_block(label, head, used, show);
         }
-        self.finish(slot, label, used, show);
+        self.writer.fill(slot, 0, head);
+        self.finish(slot, label, head.len() + used, show);
+        self.stats.bytes_sent -= head.len() as u64;
         Ok(())
     }
 
     #[cold]
     #[inline(never)]
-    fn commit_block(&mut self, label: Label, used: usize, show: Show) -> Result<(), Cause> {
+    fn commit_block(&mut self, label: Label, head: &[u8], used: usize, show: Show) -> Result<(), Cause> {
         let (block, slot) = self.outgoing.claimed.take().expect("an open claim of a block has one");
         self.outgoing.memory().settle(block);
-        self.finish_block(slot, block, label, 0, used, show);
+        self.writer.fill(slot, 0, head);
+        self.finish_block(slot, block, label, head.len(), used, show);
         Ok(())
     }
 

@@ -9,6 +9,7 @@ mod calling;
 mod calls;
 mod claim;
 mod notes;
+mod owned;
 mod reply;
 mod served;
 mod serving;
@@ -27,7 +28,7 @@ use crate::ring::Taken;
 use crate::session::connect;
 use crate::session::handshake::Session;
 use crate::session::link::Link;
-use crate::side::{Patience, Side};
+use crate::side::{Patience, Side, Want};
 use body::least_len;
 use calls::{Calls, Outcome};
 use notes::Notes;
@@ -224,9 +225,25 @@ impl RpcBus {
     /// As for [`Bus::close`](crate::Bus::close).
     pub fn close(mut self, linger: Duration) -> Result<(), Cause> {
         self.side.check_ours()?;
-        let read = if linger.is_zero() { Ok(()) } else { self.side.wait_until_read(Deadline::after(linger)) };
+        let read = if linger.is_zero() { Ok(()) } else { self.linger(Deadline::after(linger)) };
         self.say_goodbye();
         read
+    }
+
+    /// Waits until the peer has read everything, and goes on reading: the peer may be waiting for just that.
+    fn linger(&mut self, deadline: Deadline) -> Result<(), Cause> {
+        let end = self.side.writer.tail();
+        loop {
+            match self.admit_all() {
+                // Whether that matters depends on what it has read.
+                Ok(_) | Err(Cause::Closed | Cause::PeerDied) => {}
+                Err(cause) => return Err(cause),
+            }
+            if self.side.is_read(end)? {
+                return Ok(());
+            }
+            self.side.wait(Want::DataOrRead(end), deadline)?;
+        }
     }
 
     fn say_goodbye(&mut self) {

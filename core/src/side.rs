@@ -86,6 +86,8 @@ pub(crate) enum Want {
     DataOrRoom(u64),
     /// A frame to take, or a block.
     DataOrBlock,
+    /// A frame to take, or that the peer has read up to this position.
+    DataOrRead(u64),
 }
 
 impl Want {
@@ -94,7 +96,7 @@ impl Want {
             Self::Data => Reasons::DATA,
             Self::Room(_) | Self::Read(_) => Reasons::ROOM,
             Self::Block => Reasons::BLOCKS,
-            Self::DataOrRoom(_) => Reasons::DATA.or(Reasons::ROOM),
+            Self::DataOrRoom(_) | Self::DataOrRead(_) => Reasons::DATA.or(Reasons::ROOM),
             Self::DataOrBlock => Reasons::DATA.or(Reasons::BLOCKS),
         }
     }
@@ -193,7 +195,7 @@ impl<C: Channel> Side<C> {
         let incoming = Incoming::new(returner, terms.message_max);
         let entries = theirs.geometry.returns();
         let returns = ReturnReader::new(peer.clone(), theirs.returns, entries);
-        let outgoing = Outgoing::new(returns, entries, terms.window, terms.limits);
+        let outgoing = Outgoing::new(returns, entries, terms.window, terms.limits, channel.bell());
         let inline_limit = terms.inline_limit.min(writer.payload_max());
         Self {
             writer,
@@ -338,9 +340,15 @@ impl<C: Channel> Side<C> {
 
     /// Waits until the peer has read everything that was published.
     pub(crate) fn wait_until_read(&mut self, deadline: Deadline) -> Result<(), Cause> {
-        self.wait(Want::Read(self.writer.tail()), deadline)?;
+        let end = self.writer.tail();
+        self.wait(Want::Read(end), deadline)?;
+        self.is_read(end).map(drop)
+    }
+
+    /// Whether the peer has read up to `end`.
+    pub(crate) fn is_read(&mut self, end: u64) -> Result<bool, Cause> {
         match self.writer.has_room(0) {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(self.writer.seen_read() >= end),
             Err(violation) => Err(self.corrupt(violation)),
         }
     }

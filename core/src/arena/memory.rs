@@ -2,6 +2,8 @@
 
 use super::Block;
 use crate::span::WriteSpan;
+#[cfg(not(loom))]
+use std::ops::{Deref, DerefMut};
 
 /// The spans of an arena's regions, by their ids; `None` once forgotten.
 #[derive(Debug, Default)]
@@ -50,5 +52,39 @@ impl Memory {
         // SAFETY: the block is claimed: the arena hands out no other piece that overlaps it, the peer has given it back
         // (the entry was acquired), and `self` is borrowed exclusively.
         unsafe { self.span(block).bytes_mut(block.offset() as usize, len) }
+    }
+
+    /// The first `len` bytes of a claimed block for its one holder, who asks for them once.
+    #[cfg(not(loom))]
+    pub(crate) fn piece(&self, block: Block, len: usize) -> Piece {
+        assert!(len as u64 <= block.size());
+        Piece { span: self.span(block).clone(), at: block.offset() as usize, len }
+    }
+}
+
+/// The bytes of a claimed block, in the hands of its one holder. It keeps the memory.
+#[cfg(not(loom))]
+pub(crate) struct Piece {
+    span: WriteSpan,
+    at: usize,
+    len: usize,
+}
+
+#[cfg(not(loom))]
+impl Deref for Piece {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        // SAFETY: the block is claimed, so the arena hands out no other piece that overlaps it; the one holder of this one
+        // writes through it alone, and only while it is borrowed exclusively. It keeps the memory.
+        unsafe { self.span.bytes(self.at, self.len) }
+    }
+}
+
+#[cfg(not(loom))]
+impl DerefMut for Piece {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as in `deref`; and the peer has given the block back (the entry was acquired).
+        unsafe { self.span.bytes_mut(self.at, self.len) }
     }
 }

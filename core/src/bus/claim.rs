@@ -30,7 +30,7 @@ impl<'a> Claim<'a> {
     #[inline(always)]
     pub(super) fn open(bus: &'a mut Bus, len: usize, patience: Patience) -> Result<Self, Cause> {
         bus.must(Role::Sends)?;
-        let slot = bus.side.claim(len, patience)?;
+        let slot = bus.side.claim(0, len, patience)?;
         Ok(Self { bus, slot })
     }
 
@@ -59,7 +59,7 @@ impl<'a> Claim<'a> {
             let cause = Cause::InvalidArgument { which: "used must be at most the length that was claimed" };
             return Err(CommitError { claim: self, cause });
         }
-        match self.bus.side.commit(self.slot, Label::data(type_id), used, show) {
+        match self.bus.side.commit(self.slot, Label::data(type_id), &[], used, show) {
             Ok(()) => Ok(()),
             Err(cause) => Err(CommitError { claim: self, cause }),
         }

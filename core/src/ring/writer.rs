@@ -25,7 +25,8 @@ pub(crate) struct Writer {
     peer: ReadHeader,
     /// Where the next frame (or the pad before it) starts.
     tail: u64,
-    /// A frame may end here at the latest: everything that was seen read, plus the ring, less the spare line.
+    /// A frame may end here at the latest: everything that was seen read, plus the ring, less the spare line and
+    /// what is promised.
     limit: u64,
     /// A frame that ends here at the latest is nothing special: it is within the limit, needs no pad, and nobody starves.
     window: u64,
@@ -33,6 +34,8 @@ pub(crate) struct Writer {
     seen: u64,
     /// The first frame of a group that has not been shown, if there is one.
     held: Option<u64>,
+    /// Bytes that are kept for frames to come, and are not within the limit.
+    promised: u64,
     /// How far behind `tail` a commit word was cleared ahead of its time; 0 if none was.
     cleared: u64,
     starving: bool,
@@ -44,7 +47,19 @@ impl Writer {
         let limit = size.bytes() - LINE;
         let (ring, header, peer) = (WriteRing::new(ring, size), WriteHeader::new(header), ReadHeader::new(peer));
         let window = limit.min(size.bytes());
-        Self { ring, header, peer, tail: 0, limit, window, seen: 0, held: None, cleared: 0, starving: false }
+        Self {
+            ring,
+            header,
+            peer,
+            tail: 0,
+            limit,
+            window,
+            seen: 0,
+            held: None,
+            promised: 0,
+            cleared: 0,
+            starving: false,
+        }
     }
 
     /// The longest payload that fits into a frame of this ring.
@@ -64,7 +79,7 @@ impl Writer {
     /// As if everything before `position` had been written and read.
     #[cfg(all(test, not(loom)))]
     pub(super) fn start_at(&mut self, position: u64) {
-        (self.tail, self.seen, self.cleared) = (position, position, position);
+        (self.tail, self.seen, self.cleared) = (position, position, 0);
     }
 
     /// How far the reader can get: up to the first frame of a group that is not shown.
@@ -161,9 +176,30 @@ impl Writer {
             return Err(Violation::ReadPosition);
         }
         self.seen = read;
-        self.limit = read + self.size().bytes() - LINE;
+        self.limit = read + self.size().bytes() - LINE - self.promised;
         self.open_window();
         Ok(end <= self.limit)
+    }
+
+    /// Bytes that are kept for later.
+    pub(crate) fn promised(&self) -> u64 {
+        self.promised
+    }
+
+    /// Keeps a line, which was just seen free, for later: a frame that fits into it then never waits. (It needs no pad, wherever
+    /// it comes to stand.)
+    pub(crate) fn promise(&mut self) {
+        debug_assert!(self.tail + LINE <= self.limit);
+        self.promised += LINE;
+        self.limit -= LINE;
+        self.open_window();
+    }
+
+    /// A promised line may be used, or is given up.
+    pub(crate) fn redeem(&mut self) {
+        self.promised -= LINE;
+        self.limit += LINE;
+        self.open_window();
     }
 
     /// Tells the reader that it is kept waiting, so that it answers with credit at its next poll.

@@ -197,6 +197,11 @@ impl RpcBus {
             Patience::None => Err(Cause::Full),
             Patience::Until(deadline) => {
                 let want = self.side.full;
+                if want == Want::Data && self.calls.all_done() {
+                    let which =
+                        "every place for a call has a reply: take one, or cancel its call, before making another";
+                    return Err(Cause::InvalidArgument { which });
+                }
                 match self.side.wait(want, deadline) {
                     Err(Cause::Closed) => Err(self.side.end_of_stream()),
                     other => other,
@@ -208,18 +213,20 @@ impl RpcBus {
     /// Waits until the outcome of `call` is known.
     #[inline]
     fn await_outcome(&mut self, call: CallId, patience: Patience) -> Result<Outcome, Cause> {
-        let mut served = false;
+        let mut served = 0;
         loop {
             match self.calls.look(call.0) {
                 Known::Done(outcome) => return Ok(outcome),
                 Known::Waiting => {}
                 Known::Unknown => return Err(Cause::InvalidArgument { which: "no call with this id is in flight" }),
             }
-            if served {
+            if served > 0 {
                 patience.check()?;
             }
-            if self.served.has_queued() && self.serve_by_handler()? {
-                served = true;
+            // A peer that never stops asking does not keep a call that is not to wait.
+            let may_serve = patience != Patience::None || served < self.calls.most();
+            if self.served.has_queued() && may_serve && self.serve_by_handler()? {
+                served += 1;
                 continue;
             }
             self.flush_cancels();
@@ -285,7 +292,7 @@ impl RpcBus {
 
 /// A deadline as it travels; `None` for one that never comes.
 #[inline(never)]
-fn on_the_clock(deadline: Deadline) -> Option<[u8; DEADLINE]> {
+pub(super) fn on_the_clock(deadline: Deadline) -> Option<[u8; DEADLINE]> {
     let left = u64::try_from(deadline.remaining()?.as_nanos()).unwrap_or(u64::MAX);
     Some(sys::monotonic_ns().saturating_add(left).to_le_bytes())
 }

@@ -50,13 +50,20 @@ pub(super) enum Known {
 pub(super) struct Calls {
     places: Vec<Place>,
     free: Vacancies,
+    /// Places with a reply that nobody has taken yet.
+    done: u32,
 }
 
 impl Calls {
     pub(super) fn new(most: u32) -> Self {
         let place = || Place { turn: 0, state: State::Free, body: Body::default() };
         let most = u16::try_from(most).expect("no more calls are agreed than an id has places");
-        Self { places: (0..most).map(|_| place()).collect(), free: Vacancies::new(most) }
+        Self { places: (0..most).map(|_| place()).collect(), free: Vacancies::new(most), done: 0 }
+    }
+
+    /// How many calls may be in flight.
+    pub(super) fn most(&self) -> u32 {
+        self.places.len() as u32
     }
 
     /// Calls in flight.
@@ -67,6 +74,11 @@ impl Calls {
 
     pub(super) fn has_place(&self) -> bool {
         self.free.has_some()
+    }
+
+    /// Whether every place has a reply, so that none becomes free before one of them is taken.
+    pub(super) fn all_done(&self) -> bool {
+        self.done as usize == self.places.len()
     }
 
     /// The id of a new call, if there is a place for it.
@@ -121,6 +133,7 @@ impl Calls {
     pub(super) fn finish(&mut self, id: u32, outcome: Outcome) -> bool {
         let Some(place) = self.place_mut(id) else { return false };
         let was = std::mem::replace(&mut place.state, State::Done(outcome));
+        self.done += 1;
         if was != State::Waiting {
             self.take(id);
         }
@@ -142,7 +155,9 @@ impl Calls {
     pub(super) fn take(&mut self, id: u32) {
         let Some(place) = self.place_mut(id) else { return };
         place.body.clear();
+        debug_assert!(matches!(place.state, State::Done(_)), "only a reply that has come is taken");
         place.state = State::Free;
+        self.done -= 1;
         self.free.put((id & 0xFFFF) as u16);
     }
 

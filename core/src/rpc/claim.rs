@@ -1,10 +1,11 @@
 //! Claims for calls: a request or a reply that is written in place.
 
+use super::calling::on_the_clock;
 use super::{CallId, RpcBus};
 use crate::deadline::Deadline;
 use crate::error::{Cause, Violation};
-use crate::layout::{Descriptor, Form};
-use crate::ring::{Label, Slot};
+use crate::layout::{DEADLINE, Descriptor, Form};
+use crate::ring::{Label, Show, Slot};
 use crate::side::{Patience, Want};
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -18,6 +19,8 @@ pub struct CallClaim<'a> {
     slot: Slot,
     /// The open request that this replies to; `None` for a request of our own.
     replies_to: Option<u32>,
+    /// When a request of our own is given up, as it travels before the payload.
+    until: Option<[u8; DEADLINE]>,
 }
 
 impl RpcBus {
@@ -26,15 +29,15 @@ impl RpcBus {
     /// # Errors
     /// As for [`call`](Self::call).
     pub fn claim_request(&mut self, len: usize) -> Result<CallClaim<'_>, Cause> {
-        self.claim_request_with(len, Patience::Until(Deadline::NEVER))
+        self.claim_request_with(len, None, Patience::Until(Deadline::NEVER))
     }
 
-    /// As [`claim_request`](Self::claim_request), until `deadline`, then [`Cause::Timeout`].
+    /// As [`claim_request`](Self::claim_request), until `deadline`, then [`Cause::Timeout`]. The deadline travels with the call.
     ///
     /// # Errors
     /// As for [`call`](Self::call).
     pub fn claim_request_until(&mut self, len: usize, deadline: Deadline) -> Result<CallClaim<'_>, Cause> {
-        self.claim_request_with(len, Patience::Until(deadline))
+        self.claim_request_with(len, on_the_clock(deadline), Patience::Until(deadline))
     }
 
     /// As [`claim_request`](Self::claim_request), or [`Cause::Full`] at once.
@@ -42,34 +45,46 @@ impl RpcBus {
     /// # Errors
     /// As for [`call`](Self::call).
     pub fn try_claim_request(&mut self, len: usize) -> Result<CallClaim<'_>, Cause> {
-        self.claim_request_with(len, Patience::None)
+        self.claim_request_with(len, None, Patience::None)
     }
 
-    fn claim_request_with(&mut self, len: usize, patience: Patience) -> Result<CallClaim<'_>, Cause> {
+    fn claim_request_with(
+        &mut self,
+        len: usize,
+        until: Option<[u8; DEADLINE]>,
+        patience: Patience,
+    ) -> Result<CallClaim<'_>, Cause> {
+        let head = until.map_or(0, |until| until.len());
         let slot = loop {
-            match self.try_slot(len) {
+            match self.try_slot(head, len) {
                 Ok(slot) => break slot,
                 Err(Cause::Full) => self.await_room(patience)?,
                 Err(cause) => return Err(cause),
             }
         };
-        Ok(CallClaim { bus: self, slot, replies_to: None })
+        Ok(CallClaim { bus: self, slot, replies_to: None, until })
     }
 
-    fn try_slot(&mut self, len: usize) -> Result<Slot, Cause> {
-        self.side.check_sendable(0)?;
-        if !self.calls.has_place() {
-            self.side.full = Want::Data;
-            return Err(Cause::Full);
-        }
+    fn try_slot(&mut self, head: usize, len: usize) -> Result<Slot, Cause> {
+        self.check_place()?;
         let in_frame = if len > self.side.inline_limit() {
             self.side.check_request_block(len)?;
             Descriptor::BYTES
         } else {
             len
         };
-        self.side.check_room(in_frame, self.kept)?;
-        self.side.claim(len, Patience::None)
+        self.side.check_room(head + in_frame, self.kept)?;
+        self.side.claim(head, len, Patience::None)
+    }
+
+    /// Whether one more call may be made; if not, `Full`, which only a reply can change.
+    pub(super) fn check_place(&mut self) -> Result<(), Cause> {
+        self.side.check_sendable(0)?;
+        if self.calls.has_place() {
+            return Ok(());
+        }
+        self.side.full = Want::Data;
+        Err(Cause::Full)
     }
 
     /// Room for the reply to the open request `id`. Never waits.
@@ -78,12 +93,12 @@ impl RpcBus {
     /// As for [`reply`](Self::reply); [`Cause::OutOfMemory`] leaves the request open.
     pub fn claim_reply(&mut self, id: u32, len: usize) -> Result<CallClaim<'_>, Cause> {
         self.open_request(id)?;
-        let slot = match self.side.claim(len, Patience::None) {
+        let slot = match self.side.claim(0, len, Patience::None) {
             Err(Cause::Full) if len > self.side.inline_limit() => return Err(Cause::OutOfMemory),
             Err(Cause::Full) => return Err(self.side.corrupt(Violation::Reserve)),
             other => other?,
         };
-        Ok(CallClaim { bus: self, slot, replies_to: Some(id) })
+        Ok(CallClaim { bus: self, slot, replies_to: Some(id), until: None })
     }
 }
 
@@ -94,7 +109,7 @@ impl<'a> CallClaim<'a> {
     /// [`Cause::InvalidArgument`] if `used` is more than was claimed: the claim comes back in the error, still open.
     /// [`Cause::Forked`].
     pub fn commit(self, type_id: u32, used: usize) -> Result<CallId, CallCommitError<'a>> {
-        if used > self.slot.len() {
+        if used > self.len() {
             let cause = Cause::InvalidArgument { which: "used must be at most the length that was claimed" };
             return Err(CallCommitError { claim: self, cause });
         }
@@ -103,7 +118,11 @@ impl<'a> CallClaim<'a> {
             Some(id) => (Form::REPLY, id),
             None => (Form::REQUEST, bus.calls.begin(false).expect("the claim was made with a place for the call")),
         };
-        match bus.side.commit(self.slot, Label { form, type_id, correlation: id }, used, crate::ring::Show::Now) {
+        let (form, head) = match &self.until {
+            Some(until) => (form.timed(), &until[..]),
+            None => (form, &[][..]),
+        };
+        match bus.side.commit(self.slot, Label { form, type_id, correlation: id }, head, used, Show::Now) {
             Ok(()) => {
                 if self.replies_to.is_some() {
                     bus.served.close(id);
@@ -123,6 +142,11 @@ impl<'a> CallClaim<'a> {
     pub fn abort(self) {
         self.bus.side.abort_claim();
     }
+
+    /// How much of the slot is not the user's.
+    fn before(&self) -> usize {
+        if self.slot.is_elsewhere() { 0 } else { self.until.map_or(0, |until| until.len()) }
+    }
 }
 
 impl Deref for CallClaim<'_> {
@@ -130,14 +154,15 @@ impl Deref for CallClaim<'_> {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        self.bus.side.claimed(self.slot)
+        &self.bus.side.claimed(self.slot)[self.before()..]
     }
 }
 
 impl DerefMut for CallClaim<'_> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
-        self.bus.side.claimed_mut(self.slot)
+        let before = self.before();
+        &mut self.bus.side.claimed_mut(self.slot)[before..]
     }
 }
 

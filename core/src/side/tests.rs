@@ -311,7 +311,7 @@ fn a_payload_over_the_limit_changes_nothing() {
     assert_eq!(pair.sends.publish(1, &long, Show::Now, soon()), Err(too_large));
     assert_eq!(pair.sends.publish(1, &long, Show::Later, Patience::None), Err(too_large));
     assert_eq!(pair.sends.publish_batch([(1, &long)], soon()), Err(too_large));
-    assert_eq!(pair.sends.claim(long.len(), soon()), Err(too_large));
+    assert_eq!(pair.sends.claim(0, long.len(), soon()), Err(too_large));
     assert_eq!(pair.sends.writer.tail(), 0);
     assert_eq!(pair.sends.stats.frames_sent, 0);
     assert_eq!(pair.receives.take(Patience::None), Err(Cause::Empty));
@@ -501,7 +501,7 @@ fn what_a_forked_child_inherited_is_not_its_own_and_is_left_alone() {
     assert_eq!(word(&pair.receiver, READ), 0);
     assert_eq!(pair.receives.take(Patience::None), Err(Cause::Forked));
     assert_eq!(pair.receives.take(soon()), Err(Cause::Forked));
-    assert_eq!(pair.sends.commit(slot, Label::data(3), 8, Show::Now), Err(Cause::Forked));
+    assert_eq!(pair.sends.commit(slot, Label::data(3), &[], 8, Show::Now), Err(Cause::Forked));
     assert_eq!(pair.sends.publish(3, b"", Show::Now, soon()), Err(Cause::Forked));
     assert_eq!(pair.sends.publish_batch([(3, b"")], soon()), Err(Cause::Forked));
     assert_eq!(pair.sends.flush(), Err(Cause::Forked));

@@ -28,10 +28,11 @@ impl<C: Channel> Side<C> {
     fn is_there(&mut self, want: Want) -> bool {
         match want {
             Want::Data => self.reader.has_data(),
-            Want::Room(end) => self.writer.has_room(end).unwrap_or(true),
+            Want::Room(end) => self.writer.has_room(end).unwrap_or(true) || self.outgoing.has_dropped_drafts(),
             Want::Block => self.outgoing.has_news(self.peer_seen()),
-            Want::DataOrRoom(end) => self.reader.has_data() || self.writer.has_room(end).unwrap_or(true),
-            Want::DataOrBlock => self.reader.has_data() || self.outgoing.has_news(self.peer_seen()),
+            Want::DataOrRoom(end) => self.reader.has_data() || self.is_there(Want::Room(end)),
+            Want::DataOrRead(position) => self.reader.has_data() || self.is_there(Want::Read(position)),
+            Want::DataOrBlock => self.reader.has_data() || self.is_there(Want::Block),
             Want::Read(position) => self.writer.has_room(u64::MAX).is_err() || self.writer.seen_read() >= position,
         }
     }
@@ -160,7 +161,7 @@ impl<C: Channel> Side<C> {
 
     /// Asks the peer for a credit, if that is what is waited for.
     fn starve_for(&mut self, want: Want) {
-        if matches!(want, Want::Room(_) | Want::Read(_) | Want::DataOrRoom(_)) {
+        if matches!(want, Want::Room(_) | Want::Read(_) | Want::DataOrRoom(_) | Want::DataOrRead(_)) {
             self.writer.starve();
         }
     }
@@ -202,6 +203,7 @@ impl<C: Channel> Side<C> {
     /// Sleeps within one open epoch: first a nap, then, behind a barrier, for as long as it takes.
     fn sleep_out_epoch(&mut self, want: Want, deadline: Deadline) -> Result<Woken, Cause> {
         let mut naps = !self.parking.asks_for_fences();
+        self.note_idle_memory()?;
         loop {
             if self.is_there(want) {
                 return Ok(Woken::There);
@@ -213,7 +215,10 @@ impl<C: Channel> Side<C> {
             if left == Some(Duration::ZERO) {
                 return Err(Cause::Timeout);
             }
-            let time = if naps { Some(left.map_or(NAP, |left| left.min(NAP))) } else { left };
+            // Whoever drops a draft, on whatever thread, knows nothing of this sleep.
+            let nap = naps || want != Want::Data && self.outgoing.has_drafts();
+            let limit = if nap { Some(NAP) } else { self.outgoing.housekeeping_in() };
+            let time = left.map_or(limit, |left| Some(limit.map_or(left, |limit| limit.min(left))));
             if self.channel.sleep(time)? {
                 return Ok(Woken::Heard);
             }
@@ -221,6 +226,8 @@ impl<C: Channel> Side<C> {
                 self.stats.naps += 1;
                 // From here on a store that the peer made before it saw our epoch is visible to us, or it sees our epoch.
                 naps = !self.channel.barrier();
+            } else if !nap {
+                self.give_idle_memory_back()?;
             }
         }
     }

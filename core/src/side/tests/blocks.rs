@@ -134,15 +134,15 @@ fn a_claim_of_a_block_that_is_dropped_or_leaked_gives_way_to_what_comes_next() {
         held.push(hold(&mut receives, Patience::None).expect("a frame"));
     }
     // The last block that may be out.
-    let slot = sends.claim(5_000, Patience::None).expect("a block");
+    let slot = sends.claim(0, 5_000, Patience::None).expect("a block");
     sends.claimed_mut(slot).fill(7);
     assert_eq!(sends.stats().blocks_out, RETURNS);
     assert_eq!(publish(&mut sends, 9, Patience::None), Ok(()));
     assert_eq!(receive(&mut receives), (9, payload(9)));
-    sends.claim(5_000, Patience::None).expect("a block");
-    let slot = sends.claim(6_000, Patience::None).expect("the same once more");
+    sends.claim(0, 5_000, Patience::None).expect("a block");
+    let slot = sends.claim(0, 6_000, Patience::None).expect("the same once more");
     sends.claimed_mut(slot).fill(8);
-    assert_eq!(sends.commit(slot, Label::data(10), 6_000, Show::Now), Ok(()));
+    assert_eq!(sends.commit(slot, Label::data(10), &[], 6_000, Show::Now), Ok(()));
     assert_eq!(receive(&mut receives), (10, vec![8; 6_000]));
 }
 
@@ -155,7 +155,7 @@ fn a_block_given_back_before_it_was_sent_is_corrupt_and_so_is_one_given_back_twi
         },
         |pair| {
             let (slot, entry) = claim(pair);
-            pair.sends.commit(slot, Label::data(1), 5_000, Show::Now).expect("an open claim");
+            pair.sends.commit(slot, Label::data(1), &[], 5_000, Show::Now).expect("an open claim");
             forge_return(pair, 0, entry);
             pair.sends.attend();
             assert_eq!(pair.sends.stats().blocks_out, 0, "given back unseen, which is its right");
@@ -172,7 +172,7 @@ fn a_block_given_back_before_it_was_sent_is_corrupt_and_so_is_one_given_back_twi
 
 /// A claimed block, and the entry by which it would be given back.
 fn claim(pair: &mut Pair) -> (Slot, u64) {
-    let slot = pair.sends.claim(5_000, Patience::None).expect("a block");
+    let slot = pair.sends.claim(0, 5_000, Patience::None).expect("a block");
     let (block, _) = pair.sends.outgoing.claimed.expect("it was just claimed");
     (slot, arena::entry(block.region, block.index, block.generation).expect("a block has the numbers of one"))
 }

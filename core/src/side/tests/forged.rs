@@ -41,7 +41,7 @@ fn an_epoch_that_goes_back_is_corrupt_for_the_next_call() {
     peer.forge(PARKED, 8 << 8 | 2 | 1);
     let slot = side.slot(8, Patience::None).expect("room");
     assert_eq!(
-        side.commit(slot, Label::data(3), 8, Show::Now),
+        side.commit(slot, Label::data(3), &[], 8, Show::Now),
         Ok(()),
         "the frame is out; no claim is left to be tried again"
     );

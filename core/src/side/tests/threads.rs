@@ -30,7 +30,7 @@ fn send_by_turns(side: &mut Side<Cord>, number: u32, max: usize) -> Result<(), C
             // Claimed longer than used.
             let slot = side.slot(max, soon())?;
             side.writer.payload_mut(slot)[..payload.len()].copy_from_slice(&payload);
-            side.commit(slot, Label::data(number), payload.len(), Show::Now)
+            side.commit(slot, Label::data(number), &[], payload.len(), Show::Now)
         }
         4 => side.publish_batch([(number, &payload)], soon()).map(|sent| assert_eq!(sent, 1)),
         5 => {

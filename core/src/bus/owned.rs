@@ -1,0 +1,133 @@
+//! Claims that belong to their holder: a block of the arena that is filled on any thread and sent when it is ready.
+
+use super::{Bus, Role};
+use crate::deadline::Deadline;
+use crate::drafts::Draft;
+use crate::error::Cause;
+use crate::ring::Label;
+use crate::side::Patience;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+
+/// A block of the sender's arena that belongs to its holder until it is sent. Dereferences to its bytes.
+///
+/// Any number may be open, beside all other traffic, and on any thread: an array can be computed where the peer will read it.
+/// It takes its place among the messages when it is sent, which never waits, because a line of the ring is kept for it.
+/// Dropping it gives it up; nobody ever learns of it.
+///
+/// What it holds before it is written are old bytes of this side's own arena. Whatever stands in it when it is sent is said
+/// to the peer.
+#[must_use = "a claim that is dropped sends nothing"]
+pub struct OwnedClaim(Draft);
+
+impl OwnedClaim {
+    pub(crate) fn new(draft: Draft) -> Self {
+        Self(draft)
+    }
+
+    /// What is to be sent of it, if it is not more than there is.
+    pub(crate) fn into_draft(self, used: usize) -> Result<Draft, OwnedClaimError> {
+        if used > self.len() {
+            let cause = Cause::InvalidArgument { which: "used must be at most the length that was claimed" };
+            return Err(OwnedClaimError { claim: self, cause });
+        }
+        Ok(self.0)
+    }
+}
+
+impl fmt::Debug for OwnedClaim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("OwnedClaim").field(&self.0).finish()
+    }
+}
+
+/// # Panics
+/// In a forked child, which has no part in its parent's memory.
+impl Deref for OwnedClaim {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// # Panics
+/// In a forked child.
+impl DerefMut for OwnedClaim {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.0
+    }
+}
+
+/// Why a claim was not sent, with the claim, which is still open.
+#[derive(Debug)]
+pub struct OwnedClaimError {
+    /// The claim, to be sent otherwise or dropped.
+    pub claim: OwnedClaim,
+    /// Why.
+    pub cause: Cause,
+}
+
+impl OwnedClaimError {
+    pub(crate) fn new((draft, cause): (Draft, Cause)) -> Self {
+        Self { claim: OwnedClaim(draft), cause }
+    }
+}
+
+impl fmt::Display for OwnedClaimError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the claim could not be sent: {}", self.cause)
+    }
+}
+
+impl std::error::Error for OwnedClaimError {}
+
+impl From<OwnedClaimError> for Cause {
+    fn from(error: OwnedClaimError) -> Self {
+        error.cause
+    }
+}
+
+/// Claims that belong to their holder.
+impl Bus {
+    /// A block for a payload of `len` bytes that is not tied to the bus, to be sent by [`publish_owned`](Self::publish_owned).
+    /// Waits for a block, and for a line of the ring.
+    ///
+    /// # Errors
+    /// As for [`claim`](Self::claim); [`Cause::InvalidArgument`] if as many are open as the ring keeps lines for: a quarter of
+    /// its lines, fewer in a ring of less than 4 KiB.
+    pub fn claim_owned(&mut self, len: usize) -> Result<OwnedClaim, Cause> {
+        self.claim_owned_until(len, Deadline::NEVER)
+    }
+
+    /// As [`claim_owned`](Self::claim_owned), until `deadline`, then [`Cause::Timeout`].
+    ///
+    /// # Errors
+    /// As for [`claim_owned`](Self::claim_owned).
+    pub fn claim_owned_until(&mut self, len: usize, deadline: Deadline) -> Result<OwnedClaim, Cause> {
+        self.must(Role::Sends)?;
+        self.side.draft(len, 0, Patience::Until(deadline)).map(OwnedClaim)
+    }
+
+    /// As [`claim_owned`](Self::claim_owned), or [`Cause::Full`] at once.
+    ///
+    /// # Errors
+    /// As for [`claim_owned`](Self::claim_owned).
+    pub fn try_claim_owned(&mut self, len: usize) -> Result<OwnedClaim, Cause> {
+        self.must(Role::Sends)?;
+        self.side.draft(len, 0, Patience::None).map(OwnedClaim)
+    }
+
+    /// Sends the first `used` bytes of a claim. Never waits.
+    ///
+    /// # Errors
+    /// With the claim, which stays open: [`Cause::InvalidArgument`] if `used` is more than was claimed, or the claim is of
+    /// another bus; what ends the session; [`Cause::Forked`].
+    pub fn publish_owned(&mut self, type_id: u32, claim: OwnedClaim, used: usize) -> Result<(), OwnedClaimError> {
+        if let Err(cause) = self.must(Role::Sends) {
+            return Err(OwnedClaimError { claim, cause });
+        }
+        let sent = self.side.commit_draft(claim.into_draft(used)?, Label::data(type_id), &[], used);
+        sent.map_err(OwnedClaimError::new)
+    }
+}

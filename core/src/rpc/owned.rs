@@ -1,0 +1,140 @@
+//! Calls whose payload was written wherever its holder liked: requests and replies out of an [`OwnedClaim`].
+
+use super::calling::on_the_clock;
+use super::{CallId, RpcBus};
+use crate::bus::{OwnedClaim, OwnedClaimError};
+use crate::deadline::Deadline;
+use crate::error::Cause;
+use crate::layout::{DEADLINE, Descriptor, Form};
+use crate::ring::Label;
+use crate::side::Patience;
+
+/// Claims that belong to their holder.
+impl RpcBus {
+    /// A block for a payload of `len` bytes that is not tied to the bus, to be sent as a request by
+    /// [`call_owned`](Self::call_owned) or as a reply by [`reply_owned`](Self::reply_owned). Waits as [`call`](Self::call) does.
+    ///
+    /// # Errors
+    /// As for [`call`](Self::call); [`Cause::InvalidArgument`] if as many are open as the ring keeps lines for: at most a
+    /// quarter of its lines.
+    pub fn claim_owned(&mut self, len: usize) -> Result<OwnedClaim, Cause> {
+        self.claim_owned_with(len, Patience::Until(Deadline::NEVER))
+    }
+
+    /// As [`claim_owned`](Self::claim_owned), until `deadline`, then [`Cause::Timeout`].
+    ///
+    /// # Errors
+    /// As for [`claim_owned`](Self::claim_owned).
+    pub fn claim_owned_until(&mut self, len: usize, deadline: Deadline) -> Result<OwnedClaim, Cause> {
+        self.claim_owned_with(len, Patience::Until(deadline))
+    }
+
+    /// As [`claim_owned`](Self::claim_owned), or [`Cause::Full`] at once.
+    ///
+    /// # Errors
+    /// As for [`claim_owned`](Self::claim_owned).
+    pub fn try_claim_owned(&mut self, len: usize) -> Result<OwnedClaim, Cause> {
+        self.claim_owned_with(len, Patience::None)
+    }
+
+    fn claim_owned_with(&mut self, len: usize, patience: Patience) -> Result<OwnedClaim, Cause> {
+        loop {
+            self.side.check_sendable(0)?;
+            let drafted = self
+                .side
+                .check_request_block(len)
+                .and_then(|()| self.side.check_room(DEADLINE + Descriptor::BYTES, self.kept))
+                .and_then(|()| self.side.draft(len, self.kept, Patience::None));
+            match drafted {
+                Err(Cause::Full) => self.await_room(patience)?,
+                other => return other.map(OwnedClaim::new),
+            }
+        }
+    }
+
+    /// Sends the first `used` bytes of a claim as a request. Waits only for a place among the calls in flight.
+    ///
+    /// # Errors
+    /// With the claim, which stays open: [`Cause::InvalidArgument`] if `used` is more than was claimed, or the claim is of
+    /// another bus; what ends the session; [`Cause::Interrupted`]; [`Cause::Forked`].
+    pub fn call_owned(&mut self, type_id: u32, claim: OwnedClaim, used: usize) -> Result<CallId, OwnedClaimError> {
+        self.call_owned_with(type_id, claim, used, None, Patience::Until(Deadline::NEVER))
+    }
+
+    /// As [`call_owned`](Self::call_owned), until `deadline`, then [`Cause::Timeout`]. The deadline travels with the call.
+    ///
+    /// # Errors
+    /// As for [`call_owned`](Self::call_owned).
+    pub fn call_owned_until(
+        &mut self,
+        type_id: u32,
+        claim: OwnedClaim,
+        used: usize,
+        deadline: Deadline,
+    ) -> Result<CallId, OwnedClaimError> {
+        self.call_owned_with(type_id, claim, used, on_the_clock(deadline), Patience::Until(deadline))
+    }
+
+    /// As [`call_owned`](Self::call_owned), or [`Cause::Full`] at once.
+    ///
+    /// # Errors
+    /// As for [`call_owned`](Self::call_owned).
+    pub fn try_call_owned(&mut self, type_id: u32, claim: OwnedClaim, used: usize) -> Result<CallId, OwnedClaimError> {
+        self.call_owned_with(type_id, claim, used, None, Patience::None)
+    }
+
+    fn call_owned_with(
+        &mut self,
+        type_id: u32,
+        claim: OwnedClaim,
+        used: usize,
+        until: Option<[u8; DEADLINE]>,
+        patience: Patience,
+    ) -> Result<CallId, OwnedClaimError> {
+        let draft = claim.into_draft(used)?;
+        loop {
+            match self.check_place() {
+                Err(Cause::Full) => {
+                    if let Err(cause) = self.await_room(patience) {
+                        return Err(OwnedClaimError::new((draft, cause)));
+                    }
+                }
+                Err(cause) => return Err(OwnedClaimError::new((draft, cause))),
+                Ok(()) => break,
+            }
+        }
+        let id = self.calls.begin(false).expect("a place that was just seen");
+        let (form, head) = match &until {
+            Some(until) => (Form::REQUEST.timed(), &until[..]),
+            None => (Form::REQUEST, &[][..]),
+        };
+        match self.side.commit_draft(draft, Label { form, type_id, correlation: id }, head, used) {
+            Ok(()) => Ok(CallId(id)),
+            Err(unsent) => {
+                self.calls.withdraw(id);
+                Err(OwnedClaimError::new(unsent))
+            }
+        }
+    }
+
+    /// Sends the first `used` bytes of a claim as the reply to the open request `id`. Never waits.
+    ///
+    /// # Errors
+    /// As for [`call_owned`](Self::call_owned); [`Cause::InvalidArgument`] if no request with this id is open.
+    pub fn reply_owned(
+        &mut self,
+        id: u32,
+        type_id: u32,
+        claim: OwnedClaim,
+        used: usize,
+    ) -> Result<(), OwnedClaimError> {
+        if let Err(cause) = self.open_request(id) {
+            return Err(OwnedClaimError { claim, cause });
+        }
+        let label = Label { form: Form::REPLY, type_id, correlation: id };
+        let sent = self.side.commit_draft(claim.into_draft(used)?, label, &[], used);
+        sent.map_err(OwnedClaimError::new)?;
+        self.served.close(id);
+        Ok(())
+    }
+}
