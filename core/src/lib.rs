@@ -151,6 +151,10 @@ mod listener;
 #[cfg(not(loom))]
 mod rpc;
 
+#[cfg(all(feature = "internals", not(loom)))]
+#[doc(hidden)]
+pub mod internals;
+
 #[cfg(not(loom))]
 pub use bus::{Batch, Bus, Claim, CommitError, Frame, Lease, Message, OwnedClaim, OwnedClaimError};
 pub use deadline::Deadline;
