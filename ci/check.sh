@@ -13,6 +13,7 @@ fi
 if cargo clippy --version >/dev/null 2>&1; then
     say "lints"
     cargo clippy --workspace --all-targets --quiet -- -D warnings
+    cargo clippy -p slipring --features internals --benches --quiet -- -D warnings
 else
     say "skipped: lints (no clippy in this toolchain)"
 fi
