@@ -42,7 +42,7 @@
 //! # When not to use it
 //!
 //! A session has two ends, on one host, under Linux: there is no broadcast, and nothing here waits on many sessions at once.
-//! A payload has at most 4 GiB, and a long one takes a power of two of memory. Low latency is paid for with spinning. Nothing is
+//! A payload of up to 32 MiB takes a power of two of memory. Low latency is paid for with spinning. Nothing is
 //! kept for a peer that is not there.
 //!
 //! # Long payloads

@@ -71,8 +71,6 @@ const IN_FLIGHT_MAX: u32 = 4096;
 const INLINE_LIMIT: usize = 1 << 10;
 /// Default longest payload.
 const MAX_MESSAGE: u64 = 16 << 30;
-/// The longest region: what the number of a block can reach.
-const REGION_MAX: u64 = 4 << 30;
 /// How many regions of the peer's are mapped at most.
 const REGIONS: u32 = 1024;
 /// Default number of handshakes that a listener has under way at once.
@@ -170,7 +168,7 @@ impl Options {
             Some(bytes) => bytes,
             None => bytes_from_environment("SLIPRING_MEMORY_LIMIT")?.unwrap_or_else(|| sys::memory_there_is() / 2),
         };
-        Ok(Limits { message, memory, region: REGION_MAX.min(memory), regions: REGIONS })
+        Ok(Limits { message, memory, region: memory, regions: REGIONS })
     }
 
     /// Puts options, environment and defaults in order, and checks them.
