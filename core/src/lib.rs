@@ -163,7 +163,7 @@ pub use error::{Cause, Error, Refusal, Violation};
 pub use listener::Listener;
 pub use observe::{State, Stats};
 #[cfg(not(loom))]
-pub use options::{Fence, Options, Trust};
+pub use options::{Fence, Options, Trust, limit_memory, memory_taken};
 #[cfg(not(loom))]
 pub use rpc::{CallClaim, CallCommitError, CallError, CallId, Reply, Request, RpcBus};
 pub use wait::Wait;

@@ -251,6 +251,19 @@ fn from_environment<T: Copy + Default>(variable: &str, words: &[(&str, T)]) -> R
 }
 
 /// A number of bytes, plain or with `K`, `M` or `G` behind it for powers of 1024.
+/// The most bytes of shared memory that all sessions of this process together may have at once, rings and regions of their own
+/// sending; 0 is nothing. Default half of what the machine and the control groups above this process allow. What exists
+/// already stays. A session that would need more is answered [`Cause::OutOfMemory`].
+pub fn limit_memory(bytes: u64) {
+    sys::share::set_limit(bytes);
+}
+
+/// How many bytes of that all sessions of this process have now.
+#[must_use]
+pub fn memory_taken() -> u64 {
+    sys::share::taken()
+}
+
 fn bytes_from_environment(variable: &str) -> Result<Option<u64>, Error> {
     match std::env::var_os(variable) {
         None => Ok(None),

@@ -1,6 +1,7 @@
 //! Payloads for which a power of two would be a waste: each has a region of its own, and the same calls send it.
 
-use slipring::{Bus, Cause, Options, Trust};
+use slipring::{Bus, Cause, Options, Trust, limit_memory, memory_taken};
+use slipring_tests::alone::alone;
 use slipring_tests::chance::Chance;
 use slipring_tests::pair::{bus_pair, in_a_moment, rpc_pair, soon};
 use slipring_tests::proc::available_memory;
@@ -117,6 +118,27 @@ fn a_long_payload_that_is_held_is_waited_for_and_others_go_on() {
         send(&mut sends, 60 * MIB, 3);
     });
     assert!(is_marked(&receives.recv_until(soon()).expect("a frame"), 3));
+}
+
+#[test]
+fn a_process_has_a_limit_for_all_its_sessions_together() {
+    alone("a_process_has_a_limit_for_all_its_sessions_together", || {
+        let _watchdog = watchdog("the limit of a process");
+        let before = memory_taken();
+        let (mut one, there) = pair(64 * MIB);
+        let (mut two, mut receives) = pair(64 * MIB);
+        let rings = memory_taken() - before;
+        assert!((2 << 20..3 << 20).contains(&rings), "two rings, and the short ones of the readers: {rings}");
+        limit_memory(before + rings + (6 << 20));
+        send(&mut one, 2000, 1);
+        assert_eq!(memory_taken(), before + rings + (4 << 20));
+        assert_eq!(two.claim_until(2000, soon()).err(), Some(Cause::OutOfMemory), "the first region has 4 MiB");
+        drop((one, there));
+        send(&mut two, 2000, 2);
+        assert!(is_marked(&receives.recv_until(soon()).expect("a frame"), 2));
+        drop((two, receives));
+        assert_eq!(memory_taken(), before);
+    });
 }
 
 #[test]
