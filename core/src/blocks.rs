@@ -260,7 +260,12 @@ impl Incoming {
             return Err(Violation::Descriptor);
         }
         let entry = arena::entry(told.region, (told.offset / BLOCK_MIN) as u32, told.generation);
-        Ok(Held::new(Shared::clone(region), told.offset as usize, told.len as usize, entry.ok_or(Violation::Descriptor)?))
+        Ok(Held::new(
+            Shared::clone(region),
+            told.offset as usize,
+            told.len as usize,
+            entry.ok_or(Violation::Descriptor)?,
+        ))
     }
 }
 

@@ -62,8 +62,8 @@ fn at_the_limit(scheme: Scheme) {
 
 #[test]
 fn a_sender_that_is_ahead_with_its_announcements_goes_on_when_they_are_read() {
-    explore("unread, barrier", Some(3), || at_the_limit(Scheme::Barrier));
-    explore("unread, fences", Some(3), || at_the_limit(Scheme::Fences));
+    explore("unread, barrier", Some(2), || at_the_limit(Scheme::Barrier));
+    explore("unread, fences", Some(2), || at_the_limit(Scheme::Fences));
 }
 
 /// A side's own look at a region of the peer's that is no longer wanted, while two other threads drop what they hold of it.

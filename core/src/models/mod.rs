@@ -3,7 +3,8 @@
 //!
 //! Here is what they share: outboxes of loom's memory, two sides of a session joined by a [`Wire`], and [`explore`]. A long
 //! sleep on a wire is a wait on loom's condition variable, so a wake-up that is lost for good is a deadlock, which loom reports;
-//! a nap is one look that answers "timed out", because what is proved must not rest on time. Time itself stands still.
+//! a nap is one look that answers "timed out", because what is proved must not rest on time. Time itself stands still; what the
+//! product does only after a while, such as giving idle memory back, a model does at once (`cfg!(loom)` in `blocks/growing.rs`).
 //!
 //! loom knows no `membarrier`. Where the product issues one, the model has a `SeqCst` fence on either side (`crate::sync`);
 //! that the call may stand for the pair is argued in `docs/PROTOCOL.md` and tried by `make litmus`. Models of sessions that
@@ -281,6 +282,7 @@ fn build(
     (side(&left_memory, &right_memory, sends), side(&right_memory, &left_memory, receives))
 }
 
+/// Of calls that are to wait.
 const FOREVER: Patience = Patience::Until(Deadline::NEVER);
 
 /// The payload of a block: bytes on both sides of the end of a line's first word, which a model keeps apart.
