@@ -17,7 +17,7 @@ use crate::returns::{ReturnReader, ReturnWriter};
 use crate::ring::{Reader, Taken, Writer};
 use crate::span::{ReadHeader, ReadSpan, WriteHeader, WriteSpan};
 use crate::sync::Ordering::{Acquire, Relaxed, Release};
-use crate::wait::{Budget, Pulse, Wait};
+use crate::wait::{Budget, Pulse, Sleeps, Wait};
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
@@ -144,10 +144,15 @@ pub(crate) struct Side<C> {
     over: Option<Cause>,
     /// An announced region could not be taken at the last look.
     starved: bool,
+    /// Something came over the socket that has not been read.
+    unheard: bool,
     /// What the last answer `Full` was for, or a frame.
     pub(crate) full: Want,
     /// A foreign event loop watches the descriptor.
     watched: Cell<bool>,
+    sleeps: Sleeps,
+    /// The peer is asked to fence for as long as sleeps are frequent.
+    fenced_for_now: bool,
     one_cpu: bool,
     inline_limit: usize,
     /// Payloads shorter than this may be sent; none once the session is over. (One comparison for both.)
@@ -214,8 +219,11 @@ impl<C: Channel> Side<C> {
             pulse: Pulse::new(),
             over: None,
             starved: false,
+            unheard: false,
             full: Want::Data,
             watched: Cell::new(false),
+            sleeps: Sleeps::default(),
+            fenced_for_now: false,
             one_cpu: terms.one_cpu,
             inline_limit,
             send_below: inline_limit + 1,
@@ -359,6 +367,7 @@ impl<C: Channel> Side<C> {
             return Ok(());
         }
         self.keep_distance();
+        self.spare_fences();
         self.stored(Reasons::ROOM)
     }
 
@@ -382,6 +391,7 @@ impl<C: Channel> Side<C> {
     #[inline(never)]
     pub(crate) fn attend(&mut self) {
         self.pulse.looked();
+        self.unheard = false;
         let trimmed = self.trim();
         let heard = self.channel.hear();
         self.stats.bells_heard += heard.bells;

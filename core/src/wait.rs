@@ -97,6 +97,40 @@ pub(crate) fn gathering(calls: u32) -> Duration {
     Duration::from_nanos((u64::from(calls) * 56).min(10_000))
 }
 
+/// Whether a side sleeps so often that it should ask its peer for fences.
+///
+/// A nap has a timer, and setting and clearing one costs as much as a tenth of a wake-up. That is nothing where sleeps are
+/// rare, and a fence for each store is nothing where the peer sleeps between any two of them. So a side that sleeps again
+/// and again after a few frames asks for fences and goes without naps, until it sees a stream.
+#[derive(Debug, Default)]
+pub(crate) struct Sleeps {
+    /// Frames moved when the last sleep began.
+    frames: u64,
+    /// Sleeps in a row with few frames between them.
+    short: u32,
+}
+
+impl Sleeps {
+    /// So few frames between two sleeps are no stream.
+    const FEW: u64 = 64;
+    /// So many short runs in a row are a habit. A model has no time for more.
+    const OFTEN: u32 = if cfg!(loom) { 2 } else { 16 };
+    /// So many frames without a sleep are a stream, in which every fence counts.
+    const MANY: u64 = 2048;
+
+    /// A sleep begins after `frames` in all. Whether such sleeps have become a habit.
+    pub(crate) fn begin(&mut self, frames: u64) -> bool {
+        self.short = if frames - self.frames < Self::FEW { self.short.saturating_add(1) } else { 0 };
+        self.frames = frames;
+        self.short >= Self::OFTEN
+    }
+
+    /// Whether a stream has come since the last sleep.
+    pub(crate) fn streams(&self, frames: u64) -> bool {
+        frames - self.frames >= Self::MANY
+    }
+}
+
 /// How long may pass without a look at the session socket.
 pub(crate) const PULSE: Duration = Duration::from_millis(1);
 
@@ -191,6 +225,15 @@ mod tests {
         assert_eq!(budget.get(), Duration::ZERO);
         budget.slept(WAKE_COST);
         assert_eq!(budget.get(), WAKE_COST);
+    }
+
+    #[test]
+    fn sleeps_are_a_habit_after_many_with_little_between_and_no_longer_after_a_run() {
+        let mut sleeps = Sleeps::default();
+        assert!((0..15).all(|frame| !sleeps.begin(frame)));
+        assert!(sleeps.begin(78) && sleeps.begin(79));
+        assert!(!sleeps.streams(79 + 2047) && sleeps.streams(79 + 2048));
+        assert!(!sleeps.begin(79 + 64), "a run of frames ends the habit");
     }
 
     #[test]

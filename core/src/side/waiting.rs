@@ -179,6 +179,10 @@ impl<C: Channel> Side<C> {
     /// Sleeps until what is wanted is there. Each turn of the loop is one epoch.
     fn park(&mut self, want: Want, deadline: Deadline) -> Result<(), Cause> {
         self.stats.parks += 1;
+        if self.unheard {
+            self.look_for_the_peer(want)?;
+        }
+        self.weigh_fences();
         loop {
             // What is left of the ring goes back first: the peer may be waiting for just that.
             self.give_credit()?;
@@ -191,12 +195,39 @@ impl<C: Channel> Side<C> {
             self.parking.end();
             match slept {
                 Ok(Woken::There) => return Ok(()),
+                // The bell is read before the next sleep: whoever waits for the frame does not wait for that, too.
+                Ok(Woken::Heard) if self.is_there(want) => self.unheard = true,
                 Ok(Woken::Heard) => self.look_for_the_peer(want)?,
                 Err(cause) => return Err(cause),
             }
             if self.is_there(want) {
                 return Ok(());
             }
+        }
+    }
+
+    /// Before a sleep: asks the peer for fences if such sleeps are frequent.
+    fn weigh_fences(&mut self) {
+        let often = self.sleeps.begin(self.stats.frames_received + self.stats.frames_sent);
+        if !often || self.parking.asks_for_fences() {
+            return;
+        }
+        self.parking.ask_for_fences();
+        // Whatever the peer stored before it saw that is visible after this.
+        if self.channel.barrier() {
+            self.fenced_for_now = true;
+        } else {
+            self.parking.stop_asking();
+        }
+    }
+
+    /// In a stream: lets the peer off the fences that were asked for while sleeps were frequent.
+    pub(super) fn spare_fences(&mut self) {
+        let frames = self.stats.frames_received + self.stats.frames_sent;
+        if self.fenced_for_now && !self.watched.get() && self.sleeps.streams(frames) {
+            self.fenced_for_now = false;
+            self.parking.end();
+            self.parking.stop_asking();
         }
     }
 
