@@ -231,7 +231,7 @@ mod tests {
     fn sleeps_are_a_habit_after_many_with_little_between_and_no_longer_after_a_run() {
         let mut sleeps = Sleeps::default();
         assert!((0..15).all(|frame| !sleeps.begin(frame)));
-        assert!(sleeps.begin(78) && sleeps.begin(79));
+        assert!(sleeps.begin(77) && sleeps.begin(79));
         assert!(!sleeps.streams(79 + 2047) && sleeps.streams(79 + 2048));
         assert!(!sleeps.begin(79 + 64), "a run of frames ends the habit");
     }
