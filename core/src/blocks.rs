@@ -13,7 +13,7 @@ use crate::layout::Descriptor;
 use crate::returns::ReturnReader;
 use crate::returns::held::{Bell, Held, PeerRegion, Returner};
 use crate::ring::{Slot, Taken};
-use crate::side::{Channel, News, Patience, Side, Want};
+use crate::side::{Channel, News, Patience, RegionKind, Side, Want};
 use crate::wait::now;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -427,7 +427,7 @@ impl<C: Channel> Side<C> {
             Patience::None => Deadline::NEVER,
             Patience::Until(deadline) => deadline,
         };
-        let Some(span) = self.channel_mut().make_region(id as u32, bytes, deadline)? else {
+        let Some(span) = self.channel_mut().make_region(id as u32, bytes, RegionKind::Memory, deadline)? else {
             // The peer has announcements of ours to read, and says so when it has.
             self.outgoing.unseen = Some(seen);
             return Ok(false);

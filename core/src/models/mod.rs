@@ -24,7 +24,7 @@ use crate::layout::{Geometry, PARKED, RING, RingSize};
 use crate::park::Parking;
 use crate::returns::held::Bell;
 use crate::ring::{Reader, Writer};
-use crate::side::{Channel, Heard, News, Outbox, Side, Terms};
+use crate::side::{Channel, Heard, News, Outbox, RegionKind, Side, Terms};
 use crate::span::{WriteHeader, WriteSpan};
 use crate::sync::{BARRIER_EXISTS, Ordering::Relaxed, full_fence};
 use crate::wait::Wait;
@@ -135,7 +135,13 @@ impl Channel for Wire {
         None
     }
 
-    fn make_region(&mut self, _id: u32, _bytes: u64, _deadline: Deadline) -> Result<Option<WriteSpan>, Cause> {
+    fn make_region(
+        &mut self,
+        _id: u32,
+        _bytes: u64,
+        _kind: RegionKind,
+        _deadline: Deadline,
+    ) -> Result<Option<WriteSpan>, Cause> {
         Ok(None)
     }
 

@@ -20,6 +20,7 @@ pub(crate) mod epoll;
 pub(crate) mod fork;
 pub(crate) mod memory;
 pub(crate) mod socket;
+pub(crate) mod unnamed;
 
 /// Size of a memory page, in bytes: a power of two.
 pub(crate) fn page_size() -> usize {
