@@ -113,3 +113,6 @@ impl Regions {
 pub(crate) fn must_wait(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error() == Some(libc::ETOOMANYREFS)
 }
+
+#[cfg(test)]
+mod tests;
