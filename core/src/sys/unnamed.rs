@@ -116,8 +116,14 @@ pub(crate) fn is_ours_and_nameless(fd: impl AsFd) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deadline::Deadline;
+    use crate::error::Cause;
     use crate::session::name::tests::Scratch;
+    use crate::sys::fork::tests::in_child;
+    use crate::sys::memory;
+    use std::ffi::CString;
     use std::fs;
+    use std::os::unix::ffi::OsStrExt;
 
     fn names_in(directory: &Path) -> usize {
         fs::read_dir(directory).expect("a directory").count()
@@ -180,5 +186,47 @@ mod tests {
             let fd = rustix::fs::open(path, OFlags::RDONLY, Mode::empty()).expect("readable");
             assert!(!is_ours_and_nameless(fd).expect("stat"), "{path:?}");
         }
+    }
+
+    /// What a child answers that may not mount anything.
+    const NOT_ALLOWED: i32 = 99;
+
+    #[test]
+    fn a_full_file_system_is_out_of_memory_and_what_was_reserved_is_given_back() {
+        let scratch = Scratch::new();
+        let code = in_child(|| {
+            if !mount_of_one_mebibyte(scratch.path()) {
+                return NOT_ALLOWED;
+            }
+            let reserve = |len| {
+                let fd = in_directory(scratch.path(), len).expect("a file");
+                let own = memory::map_own(&fd, len).expect("a map");
+                // As a disk is: neither counted as memory nor touched.
+                memory::reserve(&fd, &own, Pages::OnDisk, Deadline::NEVER).map_err(|error| error.cause())
+            };
+            let full = reserve(2 << 20) != Err(Cause::OutOfMemory);
+            i32::from(full) | i32::from(reserve(1 << 19).is_err()) << 1
+        });
+        if code == NOT_ALLOWED {
+            eprintln!("skipped: a file system of one's own needs privileges");
+            return;
+        }
+        assert_eq!(code, 0, "bit 0: another answer than OutOfMemory, bit 1: half of it had no room afterwards");
+    }
+
+    /// Mounts a file system at `place` that only this process sees. False if it may not.
+    fn mount_of_one_mebibyte(place: &Path) -> bool {
+        // SAFETY: takes a plain number, and changes only what this process sees of file systems.
+        if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
+            return false;
+        }
+        let text = |bytes: &[u8]| CString::new(bytes).expect("no zero in it");
+        let (none, root, tmpfs, size) = (text(b"none"), text(b"/"), text(b"tmpfs"), text(b"size=1m"));
+        let (place, private) = (text(place.as_os_str().as_bytes()), libc::MS_REC | libc::MS_PRIVATE);
+        let nothing = std::ptr::null();
+        // SAFETY: the strings live through the call, and no other argument is looked at for this change.
+        let kept = unsafe { libc::mount(none.as_ptr(), root.as_ptr(), nothing, private, nothing.cast()) };
+        // SAFETY: the strings live through the call.
+        kept == 0 && unsafe { libc::mount(none.as_ptr(), place.as_ptr(), tmpfs.as_ptr(), 0, size.as_ptr().cast()) } == 0
     }
 }
