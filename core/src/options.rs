@@ -384,7 +384,7 @@ mod tests {
 
     #[test]
     fn memory_without_seals_is_nothing_for_an_end_that_trusts_nobody() {
-        let posix = Options::default().backend(Backend::Posix);
+        let posix = Options::default().backend(Backend::Posix).memory_limit(1 << 20);
         let settings = posix.clone().trust(Trust::SameUser).settle(Kind::Bus).expect("a trusting end");
         assert_eq!(settings.backend, Backend::Posix);
         let error = posix.trust(Trust::Untrusted).settle(Kind::Bus).expect_err("an untrusting end");
@@ -393,6 +393,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri makes no files without a name")]
     fn a_spill_directory_that_cannot_be_used_is_an_error_that_names_it() {
         for (directory, why) in
             [("/missing/directory", "No such file"), ("/proc/self/exe", "Not a dir"), ("/proc", "O_TMPFILE")]

@@ -3,7 +3,7 @@
 //! ```text
 //!   client                                   listener
 //!     │ hello: what I want, what I am            │
-//!     ├────────────────────────────────────────▶ │ version, user, kind: else refusal
+//!     ├────────────────────────────────────────▶ │ version, user, kind, memory: else refusal
 //!     │ offer: what to build, my outbox [fd]     │ makes its outbox only now
 //!     │ ◀────────────────────────────────────────┤
 //!     │ accept: my outbox [fd]                   │
