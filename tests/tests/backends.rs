@@ -8,7 +8,7 @@ use slipring_tests::pair::{bus_pair, rpc_pair, soon};
 use slipring_tests::peer::Peer;
 use slipring_tests::proc::{await_that, segment_names};
 use slipring_tests::raw::memory::Segment;
-use slipring_tests::raw::socket::Socket;
+use slipring_tests::raw::socket::{Socket, SocketListener};
 use slipring_tests::raw::wire;
 use slipring_tests::scratch::Scratch;
 use slipring_tests::watchdog::{watchdog, watchdog_for};
@@ -172,6 +172,29 @@ fn a_client_that_says_nothing_of_its_memory_takes_sealed_memory_only() {
     assert_eq!(listener.try_accept_bus().expect_err("refused").cause(), Cause::Empty);
     assert_eq!(socket.receive().expect("a reason").message.reason(), UNSEALED);
     assert!(socket.receive().is_none());
+}
+
+#[test]
+fn a_client_hands_nothing_to_a_listener_whose_memory_does_not_go_with_its_own() {
+    let _watchdog = watchdog("offers that do not go together");
+    // What the listener says of its memory: nothing, and so it takes sealed memory only; and that its own is unsealed.
+    for (options, flags) in [(with(Backend::Posix), 0), (with(Backend::Memfd).trust(Trust::Untrusted), 2)] {
+        let scratch = Scratch::new();
+        let address = scratch.path("bus");
+        let listener = SocketListener::bind(&address);
+        std::thread::scope(|scope| {
+            let refused = scope.spawn(|| Bus::connect(&address, &options).expect_err("no session"));
+            let socket = listener.accept();
+            assert_eq!(socket.receive().expect("a hello").message.tag, wire::HELLO);
+            let outbox = Segment::outbox(wire::RECEIVING_RING, wire::RETURNS);
+            let rings = ([4096, wire::NO_RETURNS], [wire::RECEIVING_RING, wire::RETURNS]);
+            let mut offer = wire::offer(rings.0, rings.1, outbox.len() as u64);
+            offer.words[wire::FLAGS_AT] = flags;
+            assert!(socket.send_with(&offer.bytes(), &[outbox.fd()]));
+            assert!(socket.receive().is_none(), "no outbox comes");
+            assert_refused_unsealed(&refused.join().expect("no panic"));
+        });
+    }
 }
 
 #[test]
