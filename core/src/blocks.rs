@@ -75,6 +75,8 @@ pub(crate) struct Outgoing {
     unseen: Option<u64>,
     /// When a region that could not be announced is to be tried again.
     try_again: Option<Instant>,
+    /// Regions that are no memory, with their bytes.
+    spilled: Vec<(u32, u64)>,
 }
 
 /// The peer's arena: its regions by their ids, and the way back.
@@ -108,6 +110,7 @@ impl Outgoing {
             came_back: false,
             unseen: None,
             try_again: None,
+            spilled: Vec::new(),
         }
     }
 
@@ -169,6 +172,7 @@ impl Outgoing {
                 Some(id) => {
                     self.arena.forgotten(id)?;
                     self.memory.forget(id);
+                    self.spilled.retain(|(spilled, _)| *spilled != id);
                 }
                 None => self.arena.give_back(entry)?,
             }
@@ -272,14 +276,20 @@ impl Incoming {
 impl<C: Channel> Side<C> {
     /// The longest payload that can be sent, in the ring or in a block.
     pub(crate) fn payload_max(&self) -> u64 {
-        self.outgoing.limits.payload_max().max(self.inline_limit() as u64)
+        self.longest(self.outgoing.limits)
+    }
+
+    /// The longest payload within `limits`, or in no memory at all.
+    fn longest(&self, limits: Limits) -> u64 {
+        let most = if self.channel().may_spill() { limits.message } else { limits.payload_max() };
+        most.max(self.inline_limit() as u64)
     }
 
     /// The longest request: blocks of requests leave an eighth of the memory to replies.
     pub(crate) fn request_max(&self) -> u64 {
         let limits = self.outgoing.limits;
         let share = Limits { memory: limits.memory / 8 * 7, ..limits };
-        share.payload_max().max(self.inline_limit() as u64)
+        self.longest(share)
     }
 
     /// Whether a request of `len` bytes may have a block now; if not, `Full` as from any other call.

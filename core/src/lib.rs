@@ -139,6 +139,8 @@ mod models;
 
 // Floor 3: two processes.
 #[cfg(not(loom))]
+mod capabilities;
+#[cfg(not(loom))]
 mod options;
 #[cfg(not(loom))]
 mod session;
@@ -157,13 +159,15 @@ pub mod internals;
 
 #[cfg(not(loom))]
 pub use bus::{Batch, Bus, Claim, CommitError, Frame, Lease, Message, OwnedClaim, OwnedClaimError};
+#[cfg(not(loom))]
+pub use capabilities::Capabilities;
 pub use deadline::Deadline;
 pub use error::{Cause, Error, Refusal, Violation};
 #[cfg(not(loom))]
 pub use listener::Listener;
 pub use observe::{State, Stats};
 #[cfg(not(loom))]
-pub use options::{Fence, Options, Trust, limit_memory, memory_taken};
+pub use options::{Backend, Fence, Options, Trust, limit_memory, memory_taken};
 #[cfg(not(loom))]
 pub use rpc::{CallClaim, CallCommitError, CallError, CallId, Reply, Request, RpcBus};
 pub use wait::Wait;

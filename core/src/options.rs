@@ -3,8 +3,10 @@
 use crate::blocks::Limits;
 use crate::error::{Cause, Error};
 use crate::layout::{RING_MAX, RING_MIN, RingSize, SessionKind as Kind};
-use crate::sys;
+use crate::sys::{self, unnamed};
 use crate::wait::Wait;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Whether the peer is only guarded against as faulty, or also as hostile.
@@ -29,9 +31,21 @@ pub enum Fence {
     Always,
 }
 
+/// What an end's memory is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Backend {
+    /// Anonymous files, sealed: the kernel lets no other process write them, or make them shorter. The default.
+    #[default]
+    Memfd,
+    /// POSIX shared memory, which shows as `/dev/shm/…` in `/proc/<pid>/maps` and is counted and limited there. It has no seals:
+    /// a process of the same user could write or shorten it, and a peer that is read while its memory is made shorter ends its
+    /// reader with `SIGBUS`. So only ends with [`Trust::SameUser`] make it or take it.
+    Posix,
+}
+
 /// How an end is to be opened.
 ///
-/// Every setting that is not made here comes from the environment (`SLIPRING_WAIT`, `SLIPRING_TRUST`), and from the default
+/// Every setting that is not made here comes from the environment (`SLIPRING_WAIT`, `SLIPRING_TRUST`, `SLIPRING_BACKEND`, …), and from the default
 /// where that is silent. Nothing is checked before the options are used; an unusable value is then an error that says what
 /// would be right.
 ///
@@ -50,6 +64,8 @@ pub struct Options {
     memory_limit: Option<u64>,
     wait: Option<Wait>,
     trust: Option<Trust>,
+    backend: Option<Backend>,
+    spill_dir: Option<PathBuf>,
     fence: Fence,
     in_flight: Option<u32>,
     serves: Option<bool>,
@@ -140,6 +156,23 @@ impl Options {
         self
     }
 
+    /// What this end's memory is made of. Default [`Backend::Memfd`], or what `SLIPRING_BACKEND` says (`memfd`, `posix`). The two
+    /// ends may differ. [`Backend::Posix`] with [`Trust::Untrusted`] is a [`Cause::Config`] error, and where the peer does not trust
+    /// this end it is [`Cause::Refused`].
+    pub fn backend(mut self, backend: Backend) -> Self {
+        self.backend = Some(backend);
+        self
+    }
+
+    /// A directory in which this end may have payloads that there is no memory for, in files that have no name and go with the
+    /// session. Default none, or what `SLIPRING_SPILL_DIR` says. A directory that cannot be used for it is a [`Cause::Config`] error.
+    /// Whether an open end can do it is one of its [`Capabilities`](crate::Capabilities): the peer must trust this end, and this
+    /// end the peer.
+    pub fn spill_dir(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.spill_dir = Some(directory.into());
+        self
+    }
+
     /// Whether to fence even where `membarrier` would do. Default [`Fence::Auto`].
     pub fn fence(mut self, fence: Fence) -> Self {
         self.fence = fence;
@@ -199,6 +232,10 @@ impl Options {
             let which = "pending_limit must be at least 1";
             return Err(Error::new(Cause::InvalidArgument { which }, "open with a pending_limit of 0"));
         }
+        let trust = match self.trust {
+            Some(trust) => trust,
+            None => from_environment("SLIPRING_TRUST", &TRUSTS)?,
+        };
         Ok(Settings {
             kind,
             client_ring: rings.0,
@@ -211,14 +248,44 @@ impl Options {
                 Some(wait) => wait,
                 None => from_environment("SLIPRING_WAIT", &WAITS)?,
             },
-            trust: match self.trust {
-                Some(trust) => trust,
-                None => from_environment("SLIPRING_TRUST", &TRUSTS)?,
-            },
+            trust,
+            backend: self.settle_backend(trust)?,
+            spill_dir: self.settle_spill_dir()?,
             fence: self.fence,
             pending_limit,
             handshake_timeout: self.handshake_timeout.unwrap_or(HANDSHAKE),
         })
+    }
+}
+
+impl Options {
+    /// What this end's memory is made of, which has to go with whom it trusts.
+    fn settle_backend(&self, trust: Trust) -> Result<Backend, Error> {
+        let backend = match self.backend {
+            Some(backend) => backend,
+            None => from_environment("SLIPRING_BACKEND", &BACKENDS)?,
+        };
+        if backend == Backend::Posix && trust == Trust::Untrusted {
+            let tried = "open an untrusting end with memory that has no seals: use Backend::Memfd, or Trust::SameUser";
+            return Err(Error::new(Cause::Config, tried));
+        }
+        Ok(backend)
+    }
+
+    /// The spill directory, from its root on and tried out.
+    fn settle_spill_dir(&self) -> Result<Option<Arc<Path>>, Error> {
+        let told = self.spill_dir.clone().or_else(|| std::env::var_os("SLIPRING_SPILL_DIR").map(PathBuf::from));
+        let Some(told) = told else { return Ok(None) };
+        let tried = || format!("use the spill directory {:?}", told.display().to_string());
+        let whole = std::path::absolute(&told).map_err(|refused| Error::os(Cause::Config, tried(), refused))?;
+        match unnamed::try_out(&whole) {
+            Ok(()) => Ok(Some(whole.into())),
+            Err(refused) if unnamed::is_unknown_to_the_file_system(&refused) => {
+                let why = "its file system has no files without a name (O_TMPFILE), or cannot reserve space";
+                Err(Error::os(Cause::Config, format!("{}: {why}", tried()), refused))
+            }
+            Err(refused) => Err(Error::os(Cause::Config, tried(), refused)),
+        }
     }
 }
 
@@ -235,6 +302,9 @@ pub(crate) struct Settings {
     pub(crate) limits: Limits,
     pub(crate) wait: Wait,
     pub(crate) trust: Trust,
+    pub(crate) backend: Backend,
+    /// A directory that was tried out.
+    pub(crate) spill_dir: Option<Arc<Path>>,
     pub(crate) fence: Fence,
     pub(crate) pending_limit: usize,
     pub(crate) handshake_timeout: Duration,
@@ -242,6 +312,7 @@ pub(crate) struct Settings {
 
 const WAITS: [(&str, Wait); 3] = [("adaptive", Wait::Adaptive), ("spin", Wait::Spin), ("park", Wait::Park)];
 const TRUSTS: [(&str, Trust); 2] = [("same-user", Trust::SameUser), ("untrusted", Trust::Untrusted)];
+const BACKENDS: [(&str, Backend); 2] = [("memfd", Backend::Memfd), ("posix", Backend::Posix)];
 
 fn from_environment<T: Copy + Default>(variable: &str, words: &[(&str, T)]) -> Result<T, Error> {
     match std::env::var_os(variable) {
@@ -319,6 +390,30 @@ mod tests {
             let error = parse_bytes("SLIPRING_MEMORY_LIMIT", text).expect_err("no number");
             assert_eq!(error.cause(), Cause::Config);
             assert!(error.to_string().contains("512K"), "{error}");
+        }
+    }
+
+    #[test]
+    fn memory_without_seals_is_nothing_for_an_end_that_trusts_nobody() {
+        let posix = Options::default().backend(Backend::Posix).memory_limit(1 << 20);
+        let settings = posix.clone().trust(Trust::SameUser).settle(Kind::Bus).expect("a trusting end");
+        assert_eq!(settings.backend, Backend::Posix);
+        let error = posix.trust(Trust::Untrusted).settle(Kind::Bus).expect_err("an untrusting end");
+        assert_eq!(error.cause(), Cause::Config);
+        assert!(error.to_string().contains("use Backend::Memfd, or Trust::SameUser"), "{error}");
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri makes no files without a name")]
+    fn a_spill_directory_that_cannot_be_used_is_an_error_that_names_it() {
+        // Who is not root is told first that he may not write there.
+        let unknown = if sys::effective_uid() == 0 { "O_TMPFILE" } else { "denied" };
+        for (directory, why) in
+            [("/missing/directory", "No such file"), ("/proc/self/exe", "Not a dir"), ("/proc", unknown)]
+        {
+            let error = Options::default().spill_dir(directory).settle(Kind::Bus).expect_err("unusable");
+            assert_eq!(error.cause(), Cause::Config);
+            assert!(error.to_string().contains(directory) && error.to_string().contains(why), "{error}");
         }
     }
 

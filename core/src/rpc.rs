@@ -18,6 +18,7 @@ mod vacancies;
 pub use claim::{CallClaim, CallCommitError};
 pub use reply::{CallError, Reply, Request};
 
+use crate::capabilities::Capabilities;
 use crate::deadline::Deadline;
 use crate::error::{Cause, Error, Violation};
 use crate::layout::{DEADLINE, Form, SessionKind, kept_for_replies};
@@ -193,6 +194,12 @@ impl RpcBus {
     /// How the session stands. Looks at the socket, so it may be the first to find that the peer is gone.
     pub fn state(&mut self) -> State {
         self.side.state()
+    }
+
+    /// What this session can promise beyond what every one does: what its memory is made of, on both sides.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        self.side.channel().capabilities()
     }
 
     /// What this end has done so far.

@@ -1,9 +1,10 @@
 //! Sessions: two processes, joined by a handshake, that have each other's outbox and one socket.
 //!
-//! [`name`] finds and takes addresses, [`wire`] is the handshake's bytes, [`handshake`] its steps, [`terms`] what is agreed on, [`connect`] one of them, and [`listener`] any number of
-//! them side by side, and [`link`] is what remains afterwards: the socket that carries bells, [`record`]s of [`regions`], close
-//! and death.
+//! [`name`] finds and takes addresses, [`wire`] is the handshake's bytes, [`handshake`] its steps, [`terms`] and [`backing`] what
+//! is agreed on, [`connect`] one of them, and [`listener`] any number of them side by side, and [`link`] is what remains
+//! afterwards: the socket that carries bells, [`record`]s of [`regions`], close and death.
 
+mod backing;
 pub(crate) mod connect;
 pub(crate) mod handshake;
 pub(crate) mod link;

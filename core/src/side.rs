@@ -40,8 +40,17 @@ pub(crate) trait Channel {
     /// What came with it: regions that were announced and are mapped, or that are to be forgotten, in their order.
     fn news(&mut self) -> Option<News>;
 
+    /// Whether regions can be made that are no memory.
+    fn may_spill(&self) -> bool;
+
     /// Makes region `id` of our arena and announces it. `None`: the peer has to read its socket first.
-    fn make_region(&mut self, id: u32, bytes: u64, deadline: Deadline) -> Result<Option<WriteSpan>, Cause>;
+    fn make_region(
+        &mut self,
+        id: u32,
+        bytes: u64,
+        kind: RegionKind,
+        deadline: Deadline,
+    ) -> Result<Option<WriteSpan>, Cause>;
 
     /// Tells the peer to forget a region of ours. Whether the record went out.
     fn forget_region(&mut self, id: u32) -> bool;
@@ -62,6 +71,15 @@ pub(crate) struct Heard {
     pub(crate) violation: Option<Violation>,
     /// A region was announced that cannot be taken for want of memory or descriptors. It stays announced.
     pub(crate) starved: bool,
+}
+
+/// Where a region of ours is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RegionKind {
+    /// In memory, of which there is as much as both sides allow.
+    Memory,
+    /// In a file, where this side has a directory for it and the peer takes such regions.
+    Spill,
 }
 
 /// What was told of a region of the peer's.

@@ -11,7 +11,7 @@ pub struct Holdings {
     pub fds: usize,
     /// Mapped areas of memory, of whatever kind. The allocator and the stacks of threads come and go by a few.
     pub maps: usize,
-    /// Mapped segments: areas of a memfd. These are nobody's but ours.
+    /// Mapped segments: areas of a memfd or of POSIX shared memory. These are nobody's but ours.
     pub segments: usize,
     /// Threads.
     pub threads: usize,
@@ -26,7 +26,7 @@ pub fn holdings(pid: u32) -> Holdings {
     Holdings {
         fds: count(pid, "fd"),
         maps: maps.lines().count(),
-        segments: maps.lines().filter(|line| line.contains("/memfd:")).count(),
+        segments: maps.lines().filter(|line| line.contains("/memfd:") || line.contains("/dev/shm/")).count(),
         threads: count(pid, "task"),
         rss: resident_kib(pid),
     }
@@ -39,6 +39,14 @@ pub fn open_files(pid: u32) -> Vec<String> {
     // One may be closed between listing and reading.
     let targets = entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
     targets.map(|target| target.to_string_lossy().into_owned()).collect()
+}
+
+/// What the segments that process `pid` has mapped are called: `/memfd:…` or `/dev/shm/…`.
+#[must_use]
+pub fn segment_names(pid: u32) -> Vec<String> {
+    let maps = read(pid, "maps");
+    let names = maps.lines().filter_map(|line| line.find('/').map(|at| line[at..].to_owned()));
+    names.filter(|name| name.starts_with("/memfd:") || name.starts_with("/dev/shm/")).collect()
 }
 
 /// Whether process `pid` runs the program called `name`.

@@ -22,8 +22,8 @@
 //! race ADDRESS WITNESS ROUNDS [killed]   see `race`      churn ADDRESS COUNT       connect, say one thing, close
 //! ```
 //!
-//! and the orders of [`calls`]. OPTION: `capacity=` `reverse=` `inline=` `wait=` `trust=` `fence=` `handshake=MS` `memory=`
-//! `message=` `in-flight=` `serves=yes|no`.
+//! and the orders of [`calls`]. OPTION: `capacity=` `reverse=` `inline=` `wait=` `trust=` `backend=` `fence=` `handshake=MS`
+//! `memory=` `message=` `spill=` `in-flight=` `serves=yes|no`.
 
 mod calls;
 mod crowd;
@@ -31,7 +31,7 @@ mod crowd;
 use crate::alone::{self, Forked};
 use crate::chance::Chance;
 use crate::{alarm, frames, raw, seccomp};
-use slipring::{Bus, Cause, Deadline, Error, Fence, Listener, Message, Options, RpcBus, Trust, Wait};
+use slipring::{Backend, Bus, Cause, Deadline, Error, Fence, Listener, Message, Options, RpcBus, Trust, Wait};
 use std::io::{BufRead, Write};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -108,9 +108,12 @@ impl<'a> Order<'a> {
             ("wait", "adaptive") => options.wait(Wait::Adaptive),
             ("trust", "untrusted") => options.trust(Trust::Untrusted),
             ("trust", "same-user") => options.trust(Trust::SameUser),
+            ("backend", "memfd") => options.backend(Backend::Memfd),
+            ("backend", "posix") => options.backend(Backend::Posix),
             ("fence", "always") => options.fence(Fence::Always),
             ("reverse", bytes) => options.capacity_reverse(number(bytes) as usize),
             ("memory", bytes) => options.memory_limit(number(bytes)),
+            ("spill", directory) => options.spill_dir(directory),
             ("message", bytes) => options.max_message(number(bytes)),
             ("in-flight", calls) => options.in_flight(number(calls) as u32),
             ("serves", yes) => options.serves(yes == "yes"),

@@ -5,6 +5,7 @@ use slipring_tests::alone::alone;
 use slipring_tests::chance::Chance;
 use slipring_tests::pair::{bus_pair, in_a_moment, rpc_pair, soon};
 use slipring_tests::proc::available_memory;
+use slipring_tests::scratch::Scratch;
 use slipring_tests::watchdog::{watchdog, watchdog_for};
 use std::time::Duration;
 
@@ -138,6 +139,60 @@ fn a_process_has_a_limit_for_all_its_sessions_together() {
         assert!(is_marked(&receives.recv_until(soon()).expect("a frame"), 2));
         drop((two, receives));
         assert_eq!(memory_taken(), before);
+    });
+}
+
+/// How many bytes this process has mapped of files of `directory`.
+fn mapped_of(directory: &str) -> usize {
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("/proc is there");
+    let of = |line: &str| {
+        let (from, to) = line.split(' ').next()?.split_once('-')?;
+        Some(usize::from_str_radix(to, 16).ok()? - usize::from_str_radix(from, 16).ok()?)
+    };
+    maps.lines().filter(|line| line.contains(directory)).filter_map(of).sum()
+}
+
+#[test]
+fn what_memory_has_no_room_for_goes_to_the_spill_directory_and_nothing_stays_there() {
+    let _watchdog = watchdog_for("spilling", Duration::from_secs(60));
+    let scratch = Scratch::new();
+    let place = scratch.path("spills");
+    std::fs::create_dir(&place).expect("a fresh directory");
+    let spills = options().memory_limit(8 << 20).spill_dir(&place);
+    let (mut sends, mut receives) = bus_pair(&spills, &options());
+    assert!(sends.capabilities().spill);
+    assert_eq!(sends.payload_max(), 16 << 30, "no memory limits a payload");
+    let mut kept = Vec::new();
+    for (number, len) in (0..).zip([6 * MIB, 6 * MIB, 50 * MIB, 3000, 40 * MIB]) {
+        send(&mut sends, len, number);
+        kept.push(receives.recv_until(soon()).expect("a frame").keep());
+    }
+    assert!((0..).zip(&kept).all(|(number, message)| is_marked(message, number)));
+    // Both ends are in this process.
+    assert!(mapped_of(&place) >= 2 * (50 + 40) * MIB, "{}", mapped_of(&place));
+    let spilled = sends.stats().region_bytes;
+    assert!(spilled > 90 << 20, "{spilled}");
+    drop(kept);
+    // A payload that fits into memory takes what memory there is.
+    send(&mut sends, 3000, 9);
+    assert!(is_marked(&receives.recv_until(soon()).expect("a frame"), 9));
+    drop((sends, receives));
+    assert_eq!(mapped_of(&place), 0);
+    assert_eq!(std::fs::read_dir(&place).expect("it is still there").count(), 0, "the files never had a name");
+}
+
+#[test]
+fn a_process_that_may_have_no_more_memory_spills() {
+    alone("a_process_that_may_have_no_more_memory_spills", || {
+        let _watchdog = watchdog("a spilling process");
+        let scratch = Scratch::new();
+        let place = scratch.path("spills");
+        std::fs::create_dir(&place).expect("a fresh directory");
+        let (mut sends, mut receives) = bus_pair(&options().spill_dir(&place), &options());
+        limit_memory(memory_taken());
+        send(&mut sends, 5000, 1);
+        let lease = receives.recv_until(soon()).expect("a frame");
+        assert!(is_marked(&lease, 1) && mapped_of(&place) > 0);
     });
 }
 

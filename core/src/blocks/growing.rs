@@ -7,7 +7,7 @@ use super::{Outgoing, Side};
 use crate::arena::{self, NoBlock};
 use crate::deadline::Deadline;
 use crate::error::{Cause, Violation};
-use crate::side::{Channel, Patience, Want};
+use crate::side::{Channel, Patience, RegionKind, Want};
 use crate::wait::now;
 use std::time::Duration;
 
@@ -60,7 +60,8 @@ impl Outgoing {
         if usage.regions >= self.limits.regions {
             return None;
         }
-        let left = self.limits.memory.saturating_sub(usage.bytes).min(self.limits.region);
+        let spilled: u64 = self.spilled.iter().map(|(_, bytes)| bytes).sum();
+        let left = self.limits.memory.saturating_sub(usage.bytes - spilled).min(self.limits.region);
         if missing.whole {
             return if missing.bytes <= left { Some(missing.bytes) } else { (len <= left).then_some(len) };
         }
@@ -101,9 +102,12 @@ impl<C: Channel> Side<C> {
     pub(super) fn grow(&mut self, no_block: NoBlock, len: u64, patience: Patience) -> Result<bool, Cause> {
         let Some(missing) = Missing::of(no_block) else { return Ok(false) };
         let id = self.outgoing.memory.regions() as u64;
-        let Some(bytes) = self.outgoing.next_region(missing, len) else {
-            self.make_way();
-            return Ok(false);
+        let (bytes, kind) = match self.outgoing.next_region(missing, len) {
+            Some(bytes) => (bytes, RegionKind::Memory),
+            // Memory that lies idle is better than none.
+            None if self.make_way() => return Ok(false),
+            None if self.may_spill() => (missing.bytes.max(FIRST_REGION), RegionKind::Spill),
+            None => return Ok(false),
         };
         let seen = self.seen_regions()?;
         if id > u64::from(arena::REGION_MAX) {
@@ -118,7 +122,15 @@ impl<C: Channel> Side<C> {
             Patience::None => Deadline::NEVER,
             Patience::Until(deadline) => deadline,
         };
-        let Some(span) = self.channel_mut().make_region(id as u32, bytes, deadline)? else {
+        let (made, kind) = match self.channel_mut().make_region(id as u32, bytes, kind, deadline) {
+            // The machine, or the process, has less than this session may have.
+            Err(Cause::OutOfMemory) if kind == RegionKind::Memory && self.may_spill() => {
+                let kind = RegionKind::Spill;
+                (self.channel_mut().make_region(id as u32, bytes, kind, deadline)?, kind)
+            }
+            made => (made?, kind),
+        };
+        let Some(span) = made else {
             // The socket is full, or shut, or descriptors are under way elsewhere. If the peer is gone there is no use in trying again.
             self.attend();
             self.check_sendable(0)?;
@@ -130,17 +142,29 @@ impl<C: Channel> Side<C> {
         } else {
             self.outgoing.arena.add_region(id as u32, bytes);
         }
+        if kind == RegionKind::Spill {
+            self.outgoing.spilled.push((id as u32, span.len() as u64));
+        }
         self.outgoing.memory.add(span);
         Ok(true)
     }
 
     /// Gives back all that is idle, because the limits leave no room for what is missing. The peer says when it has let go.
-    fn make_way(&mut self) {
+    /// Whether there was something.
+    fn make_way(&mut self) -> bool {
+        let mut some = false;
         while let Some(id) = self.outgoing.arena.spare_region() {
             if !self.forget(id) {
                 break;
             }
+            some = true;
         }
+        some
+    }
+
+    /// Whether there may be one more region that is no memory.
+    fn may_spill(&self) -> bool {
+        self.channel().may_spill() && self.outgoing.arena.usage().regions < self.outgoing.limits.regions
     }
 
     /// How many of our regions the peer says that it has mapped.

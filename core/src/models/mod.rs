@@ -28,7 +28,7 @@ use crate::layout::{Geometry, PARKED, RING, RingSize};
 use crate::park::Parking;
 use crate::returns::held::{Bell, Held};
 use crate::ring::{Reader, Show, Writer};
-use crate::side::{Channel, Heard, News, Outbox, Patience, Side, Terms};
+use crate::side::{Channel, Heard, News, Outbox, Patience, RegionKind, Side, Terms};
 use crate::span::{WriteHeader, WriteSpan};
 use crate::sync::{BARRIER_EXISTS, Ordering::Relaxed, full_fence};
 use crate::wait::Wait;
@@ -169,7 +169,17 @@ impl Channel for Wire {
         self.news.pop_front()
     }
 
-    fn make_region(&mut self, id: u32, bytes: u64, _deadline: Deadline) -> Result<Option<WriteSpan>, Cause> {
+    fn may_spill(&self) -> bool {
+        false
+    }
+
+    fn make_region(
+        &mut self,
+        id: u32,
+        bytes: u64,
+        _kind: RegionKind,
+        _deadline: Deadline,
+    ) -> Result<Option<WriteSpan>, Cause> {
         // A socket that is shut takes nothing; the next look tells why.
         if self.ours.mail().heard.hung_up {
             return Ok(None);

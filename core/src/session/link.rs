@@ -4,13 +4,13 @@
 //! waits, understands it, and then takes exactly that, so that a descriptor which cannot be taken now stays where it is. What
 //! it cannot understand ends the session.
 
-use crate::blocks::Limits;
+use crate::capabilities::Capabilities;
 use crate::deadline::Deadline;
 use crate::error::{Cause, Violation};
 use crate::returns::held::Bell;
 use crate::session::record::{LEN, Record};
 use crate::session::regions::Regions;
-use crate::side::{Channel, Heard, News};
+use crate::side::{Channel, Heard, News, RegionKind};
 use crate::span::WriteSpan;
 use crate::sys::fork::{Birth, Fd};
 use crate::sys::{self, barrier, socket};
@@ -73,10 +73,14 @@ impl Bell for LineBell {
 }
 
 impl Link {
-    /// `told`: what this side said that it would map of the peer's arena.
-    pub(crate) fn new(socket: Fd, birth: Birth, barrier: bool, told: Limits) -> Self {
+    pub(crate) fn new(socket: Fd, birth: Birth, barrier: bool, regions: Regions) -> Self {
         let line = Arc::new(Line { socket });
-        Self { line, birth, barrier, regions: Regions::new(told), news: VecDeque::new() }
+        Self { line, birth, barrier, regions, news: VecDeque::new() }
+    }
+
+    /// What the memory of both sides can promise.
+    pub(crate) fn capabilities(&self) -> Capabilities {
+        self.regions.capabilities()
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
@@ -150,9 +154,9 @@ impl Link {
                     heard.starved = true;
                     return Ok(at);
                 }
-                Record::Announce { region, bytes } => {
+                Record::Announce { region, bytes, kind } => {
                     let fd = fd.take().ok_or(Violation::Descriptors)?;
-                    match self.regions.attach(region, bytes, fd).map_err(|error| error.cause()) {
+                    match self.regions.attach(region, bytes, kind, fd).map_err(|error| error.cause()) {
                         Ok(segment) => self.news.push_back(News::Region { id: region, span: segment.span() }),
                         Err(Cause::Corrupt(violation)) => return Err(violation),
                         // No memory for the map: it stays announced.
@@ -205,9 +209,19 @@ impl Channel for Link {
         self.news.pop_front()
     }
 
-    fn make_region(&mut self, id: u32, bytes: u64, deadline: Deadline) -> Result<Option<WriteSpan>, Cause> {
+    fn may_spill(&self) -> bool {
+        self.capabilities().spill
+    }
+
+    fn make_region(
+        &mut self,
+        id: u32,
+        bytes: u64,
+        kind: RegionKind,
+        deadline: Deadline,
+    ) -> Result<Option<WriteSpan>, Cause> {
         let line = Arc::clone(&self.line);
-        self.regions.make(line.socket.as_fd(), id, bytes, deadline).map_err(|error| {
+        self.regions.make(line.socket.as_fd(), id, bytes, kind, deadline).map_err(|error| {
             tracing::debug!(%error, "a region could not be made");
             error.cause()
         })

@@ -7,22 +7,28 @@
 //!  offset  bytes   bell   announce              forget
 //!  ------  -----   ----   -------------------   ---------
 //!       0      1      0   1                     2
-//!       1      3          zero                  zero
+//!       1      1          kind of its memory    zero
+//!       2      2          zero                  zero
 //!       4      4          region                region
 //!       8      8          bytes of its memory   zero
 //!      16      8          zero, kept            zero, kept
 //! ```
 //!
-//! All numbers are little-endian. An announcement comes with the one descriptor of its region. This file knows no socket and
-//! judges no number: whether a region may be announced or forgotten is for those who keep the regions.
+//! The kind is 0 for a sealed memfd, 1 for POSIX shared memory, 2 for a spill file. All numbers are little-endian. An
+//! announcement comes with the one descriptor of its region. This file knows no socket and judges no number: whether a
+//! region may be announced or forgotten is for those who keep the regions.
 
 use crate::error::Violation;
+use crate::shm::SegmentKind;
 
 /// A bell, which is its first byte and nothing else.
 pub(crate) const BELL: u8 = 0;
 
 /// Bytes of every record but the bell.
 pub(crate) const LEN: usize = 24;
+
+/// The kinds of memory, each at its number.
+const KINDS: [SegmentKind; 3] = [SegmentKind::Sealed, SegmentKind::Posix, SegmentKind::Spill];
 
 const ANNOUNCE: u8 = 1;
 const FORGET: u8 = 2;
@@ -33,7 +39,7 @@ pub(crate) enum Record {
     /// Look again.
     Bell,
     /// A region of so many bytes is there; its descriptor comes along.
-    Announce { region: u32, bytes: u64 },
+    Announce { region: u32, bytes: u64, kind: SegmentKind },
     /// No block of the region is handed out any more.
     Forget { region: u32 },
 }
@@ -41,13 +47,14 @@ pub(crate) enum Record {
 impl Record {
     /// The bytes of this record, for which `room` is room enough.
     pub(crate) fn encode(self, room: &mut [u8; LEN]) -> &[u8] {
-        let (name, region, bytes) = match self {
+        let (name, kind, region, bytes) = match self {
             Self::Bell => return &[BELL],
-            Self::Announce { region, bytes } => (ANNOUNCE, region, bytes),
-            Self::Forget { region } => (FORGET, region, 0),
+            Self::Announce { region, bytes, kind } => (ANNOUNCE, number_of(kind), region, bytes),
+            Self::Forget { region } => (FORGET, 0, region, 0),
         };
+        let head = u64::from(region) << 32 | u64::from(kind) << 8 | u64::from(name);
         let (words, _) = room.as_chunks_mut::<8>();
-        for (to, word) in words.iter_mut().zip([u64::from(region) << 32 | u64::from(name), bytes, 0]) {
+        for (to, word) in words.iter_mut().zip([head, bytes, 0]) {
             *to = word.to_le_bytes();
         }
         room
@@ -63,15 +70,25 @@ impl Record {
         }
         let Some(record) = bytes.first_chunk::<LEN>() else { return Ok(None) };
         let [head, bytes, kept] = [0, 8, 16].map(|at| word(record, at));
-        // The low half is the first byte, and behind it three of zero.
-        let zeroed = head as u32 == u32::from(name) && kept == 0;
+        // The low half is the first byte, the number of a kind, and behind that two of zero.
+        let [_, number, zeros @ ..] = (head as u32).to_le_bytes();
+        let zeroed = zeros == [0; 2] && kept == 0;
         let region = (head >> 32) as u32;
-        let record = match (name, bytes) {
-            (ANNOUNCE, bytes) if zeroed => Self::Announce { region, bytes },
-            (FORGET, 0) if zeroed => Self::Forget { region },
+        let record = match (name, KINDS.get(usize::from(number)), bytes) {
+            (ANNOUNCE, Some(&kind), bytes) if zeroed => Self::Announce { region, bytes, kind },
+            (FORGET, _, 0) if zeroed && number == 0 => Self::Forget { region },
             _ => return Err(Violation::Record),
         };
         Ok(Some((record, LEN)))
+    }
+}
+
+/// The number of a kind in [`KINDS`].
+fn number_of(kind: SegmentKind) -> u8 {
+    match kind {
+        SegmentKind::Sealed => 0,
+        SegmentKind::Posix => 1,
+        SegmentKind::Spill => 2,
     }
 }
 
@@ -84,9 +101,9 @@ mod tests {
     use super::*;
 
     const SAMPLES: [Record; 5] = [
-        Record::Announce { region: 1, bytes: 4096 },
-        Record::Announce { region: u32::MAX, bytes: u64::MAX },
-        Record::Announce { region: 0, bytes: 0 },
+        Record::Announce { region: 1, bytes: 4096, kind: SegmentKind::Sealed },
+        Record::Announce { region: u32::MAX, bytes: u64::MAX, kind: SegmentKind::Posix },
+        Record::Announce { region: 0, bytes: 0, kind: SegmentKind::Spill },
         Record::Forget { region: 7 },
         Record::Forget { region: u32::MAX },
     ];
@@ -113,9 +130,11 @@ mod tests {
 
     #[test]
     fn the_bytes_are_those_of_the_drawing() {
-        let announce = encoded(Record::Announce { region: 0x0403_0201, bytes: 0x0807_0605_0403_0201 });
-        let drawn = [1, 0, 0, 0, 1, 2, 3, 4, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0];
-        assert_eq!(announce, drawn);
+        for (number, kind) in (0..).zip(KINDS) {
+            let announce = encoded(Record::Announce { region: 0x0403_0201, bytes: 0x0807_0605_0403_0201, kind });
+            let drawn = [1, number, 0, 0, 1, 2, 3, 4, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+            assert_eq!(announce, drawn);
+        }
         let forget = encoded(Record::Forget { region: 0x0403_0201 });
         assert_eq!(forget[..8], [2, 0, 0, 0, 1, 2, 3, 4]);
         assert_eq!(forget[8..], [0; 16]);
@@ -141,10 +160,19 @@ mod tests {
     }
 
     #[test]
+    fn a_kind_that_does_not_exist_is_corrupt() {
+        let mut bytes = encoded(SAMPLES[0]);
+        for number in 3..=u8::MAX {
+            bytes[1] = number;
+            assert_eq!(Record::decode(&bytes), Err(Violation::Record), "{number}");
+        }
+    }
+
+    #[test]
     fn bytes_that_are_kept_must_be_zero() {
         for record in SAMPLES {
             let kept = match record {
-                Record::Announce { .. } => [1..4, 16..24],
+                Record::Announce { .. } => [2..4, 16..24],
                 _ => [1..4, 8..24],
             };
             for (at, bit) in kept.into_iter().flatten().flat_map(|at| (0..8).map(move |bit| (at, bit))) {

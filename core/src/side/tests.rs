@@ -103,7 +103,17 @@ impl Channel for Cord {
         self.ours.mail().news.pop_front()
     }
 
-    fn make_region(&mut self, id: u32, bytes: u64, _deadline: Deadline) -> Result<Option<WriteSpan>, Cause> {
+    fn may_spill(&self) -> bool {
+        false
+    }
+
+    fn make_region(
+        &mut self,
+        id: u32,
+        bytes: u64,
+        _kind: RegionKind,
+        _deadline: Deadline,
+    ) -> Result<Option<WriteSpan>, Cause> {
         let region = WriteSpan::heap(bytes as usize);
         let span = region.reader();
         self.theirs.change(|mail| mail.news.push_back(News::Region { id, span }));

@@ -21,6 +21,7 @@ pub(crate) mod fork;
 pub(crate) mod memory;
 pub(crate) mod share;
 pub(crate) mod socket;
+pub(crate) mod unnamed;
 
 /// Size of a memory page, in bytes: a power of two.
 pub(crate) fn page_size() -> usize {
