@@ -149,7 +149,11 @@ mod bus;
 #[cfg(not(loom))]
 mod listener;
 #[cfg(not(loom))]
+mod poller;
+#[cfg(not(loom))]
 mod rpc;
+#[cfg(not(loom))]
+mod server;
 
 #[cfg(all(feature = "internals", not(loom)))]
 #[doc(hidden)]
@@ -165,5 +169,9 @@ pub use observe::{State, Stats};
 #[cfg(not(loom))]
 pub use options::{Fence, Options, Trust};
 #[cfg(not(loom))]
+pub use poller::{AddError, Key, Notifier, Poller, PollerStats, Source, raise_descriptor_limit};
+#[cfg(not(loom))]
 pub use rpc::{CallClaim, CallCommitError, CallError, CallId, Reply, Request, RpcBus};
+#[cfg(not(loom))]
+pub use server::{Server, Stopper};
 pub use wait::Wait;

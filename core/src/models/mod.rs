@@ -12,6 +12,7 @@
 //! What the models cost and what they catch when the protocol is broken on purpose: `README.md` beside this file.
 
 mod close;
+mod polled;
 mod returns;
 mod ring;
 mod sleep;
