@@ -118,9 +118,11 @@ impl Source {
         }
     }
 
-    /// Somebody looks here from now on.
+    /// Somebody looks here from now on. In a forked child the word that says so is not there.
     pub(super) fn get_up(&mut self) {
-        if let Some(side) = self.side_mut() {
+        if let Some(side) = self.side_mut()
+            && side.check_ours().is_ok()
+        {
             side.get_up();
         }
     }
