@@ -1,5 +1,7 @@
-//! A thousand sessions: the idle ones sleep through whatever one of them does, and many that come and die leave nothing.
+//! Pollers at their limits: a thousand sessions sleep through whatever one of them does, many that come and die leave nothing,
+//! and a session for which descriptors are missing costs the others nothing.
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use slipring::{Bus, Cause, Deadline, Key, Listener, Options, Poller, RpcBus, Source, Wait, raise_descriptor_limit};
 use slipring_tests::alone::alone;
 use slipring_tests::chance::Chance;
@@ -196,4 +198,49 @@ fn take_some(bus: &mut Bus) -> Result<(), Cause> {
         }
     }
     Ok(())
+}
+
+#[test]
+fn a_session_whose_region_cannot_be_taken_is_left_alone_until_it_can() {
+    alone("a_session_whose_region_cannot_be_taken_is_left_alone_until_it_can", || {
+        let _watchdog = watchdog_for("no descriptor for a region", Duration::from_secs(20));
+        for wait in [Wait::Park, Wait::Adaptive, Wait::Spin] {
+            let scratch = Scratch::new();
+            let address = scratch.path("bus");
+            let mut listener = Listener::bind(&address, &Options::small()).expect("a name");
+            let mut poller = Poller::new(&Options::default().wait(wait)).expect("a poller");
+            let mut peers = [peer!(), peer!()];
+            let keys = peers.each_mut().map(|peer| {
+                peer.tell(&format!("connect {address} within=5000"));
+                let key = poller.add(listener.accept_bus().expect("a client")).expect("room");
+                assert_eq!(peer.answer(), "ok");
+                key
+            });
+            let before = getrlimit(Resource::Nofile);
+            let free = (0..).find(|number| std::fs::symlink_metadata(format!("/proc/self/fd/{number}")).is_err());
+            setrlimit(Resource::Nofile, Rlimit { current: free, ..before }).expect("less is always allowed");
+            peers[0].must("send 1 100000");
+            let mut ready = Vec::new();
+            while poller.bus(keys[0]).expect("a session").try_recv().err() != Some(Cause::OutOfMemory) {
+                poller.wait_until(&mut ready, soon()).expect("something is there");
+            }
+            // The other goes on, and this one neither is reported again and again nor ends.
+            let (mut reports, mut received) = (0, 0);
+            while received < 20 {
+                peers[1].must("send 1 10");
+                poller.wait_until(&mut ready, soon()).expect("a frame");
+                reports += ready.iter().filter(|&&key| key == keys[0]).count();
+                received += u64::from(poller.bus(keys[1]).expect("a session").try_recv().is_ok());
+            }
+            assert!(reports <= 2, "{reports} reports");
+            setrlimit(Resource::Nofile, before).expect("back to what was allowed");
+            loop {
+                poller.wait_until(&mut ready, soon()).expect("the frame");
+                if ready.contains(&keys[0]) {
+                    assert_eq!(poller.bus(keys[0]).expect("a session").try_recv().expect("it was kept").len(), 100_000);
+                    break;
+                }
+            }
+        }
+    });
 }
