@@ -110,9 +110,8 @@ pub struct PollerStats {
 ///                     poller.add(bus)?;
 ///                 }
 ///             }
-///             Some(Source::Bus(bus)) => match bus.try_recv() {
-///                 Ok(lease) => assert_eq!(&lease[..], b"hello"),
-///                 Err(Cause::Empty) => {}
+///             Some(Source::Bus(bus)) => match bus.try_recv().map(|lease| assert_eq!(&lease[..], b"hello")) {
+///                 Ok(()) | Err(Cause::Empty) => {}
 ///                 Err(cause) => {
 ///                     assert_eq!(cause, Cause::Closed);
 ///                     poller.remove(key);
