@@ -42,7 +42,7 @@
 //! # When not to use it
 //!
 //! A session has two ends, on one host, under Linux: there is no broadcast, and no queue that many read from.
-//! A payload has at most 4 GiB, and a long one takes a power of two of memory. Low latency is paid for with spinning. Nothing is
+//! A payload of up to 32 MiB takes a power of two of memory. Low latency is paid for with spinning. Nothing is
 //! kept for a peer that is not there.
 //!
 //! # Long payloads
@@ -176,7 +176,7 @@ pub use error::{Cause, Error, Refusal, Violation};
 pub use listener::Listener;
 pub use observe::{State, Stats};
 #[cfg(not(loom))]
-pub use options::{Fence, Options, Trust};
+pub use options::{Fence, Options, Trust, limit_memory, memory_taken};
 #[cfg(not(loom))]
 pub use poller::{AddError, Key, Notifier, Poller, PollerStats, Source, raise_descriptor_limit};
 #[cfg(not(loom))]

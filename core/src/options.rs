@@ -73,8 +73,6 @@ const IN_FLIGHT_MAX: u32 = 4096;
 const INLINE_LIMIT: usize = 1 << 10;
 /// Default longest payload.
 const MAX_MESSAGE: u64 = 16 << 30;
-/// The longest region: what the number of a block can reach.
-const REGION_MAX: u64 = 4 << 30;
 /// How many regions of the peer's are mapped at most.
 const REGIONS: u32 = 1024;
 /// Default number of handshakes that a listener has under way at once.
@@ -185,7 +183,7 @@ impl Options {
             Some(bytes) => bytes,
             None => bytes_from_environment("SLIPRING_MEMORY_LIMIT")?.unwrap_or_else(|| sys::memory_there_is() / 2),
         };
-        Ok(Limits { message, memory, region: REGION_MAX.min(memory), regions: REGIONS })
+        Ok(Limits { message, memory, region: memory, regions: REGIONS })
     }
 
     /// Puts options, environment and defaults in order, and checks them.
@@ -268,6 +266,19 @@ fn from_environment<T: Copy + Default>(variable: &str, words: &[(&str, T)]) -> R
 }
 
 /// A number of bytes, plain or with `K`, `M` or `G` behind it for powers of 1024.
+/// The most bytes of shared memory that all sessions of this process together may have at once, rings and regions of their own
+/// sending; 0 is nothing. Default half of what the machine and the control groups above this process allow. What exists
+/// already stays. A session that would need more is answered [`Cause::OutOfMemory`].
+pub fn limit_memory(bytes: u64) {
+    sys::share::set_limit(bytes);
+}
+
+/// How many bytes of that all sessions of this process have now.
+#[must_use]
+pub fn memory_taken() -> u64 {
+    sys::share::taken()
+}
+
 fn bytes_from_environment(variable: &str) -> Result<Option<u64>, Error> {
     match std::env::var_os(variable) {
         None => Ok(None),

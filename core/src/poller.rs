@@ -145,7 +145,7 @@ pub struct Poller {
     first: usize,
     dozing_since: Option<Instant>,
     starved_since: Option<Instant>,
-    /// When idle memory of whom is to be given back.
+    /// When who has something to do though nothing comes: idle memory to give back, an announcement to try again.
     chores: BinaryHeap<Reverse<(Instant, Key)>>,
     notified: bool,
     /// A foreign event loop watches the descriptor.

@@ -15,12 +15,15 @@ use crate::error::{Cause, Error, Violation};
 use crate::span::{ReadSpan, WriteSpan};
 use crate::sys::fork::Fd;
 use crate::sys::memory::{self, Mapping};
+use crate::sys::share::{self, Share};
 use crate::sys::{page_size, round_to_page};
 
 /// A segment of our own: mapped for writing, sealed, reserved.
 #[derive(Debug)]
 pub(crate) struct OwnSegment {
     mapping: Arc<Mapping>,
+    /// Of what this process may take, until the last span of this is gone.
+    share: Arc<Share>,
     fd: Option<Fd>,
 }
 
@@ -36,6 +39,11 @@ impl OwnSegment {
     pub(crate) fn create(label: &str, len: usize, deadline: Deadline) -> Result<Self, Error> {
         let len = round_to_page(len.max(1));
         let tried = || format!("make a segment of {len} bytes");
+        let share = Share::take(len as u64).ok_or_else(|| {
+            let (taken, limit) = (share::taken(), share::limit());
+            let found = format!("this process has taken {taken} of the {limit} bytes that it may (limit_memory)");
+            Error::new(Cause::OutOfMemory, format!("{}: {found}", tried()))
+        })?;
         let system = |refused| Error::system(tried(), refused);
         let fd = memory::create(label, len).map_err(system)?;
         let mapping = memory::map_own(&fd, len).map_err(system)?;
@@ -44,12 +52,12 @@ impl OwnSegment {
             return Err(Error::new(UNSEALABLE, tried()));
         }
         memory::reserve(&fd, &mapping, deadline)?;
-        Ok(Self { mapping: Arc::new(mapping), fd: Some(fd) })
+        Ok(Self { mapping: Arc::new(mapping), share: Arc::new(share), fd: Some(fd) })
     }
 
     /// All of it. The map lives as long as any span of it.
     pub(crate) fn span(&self) -> WriteSpan {
-        let keeper: Arc<dyn Any + Send + Sync> = self.mapping.clone();
+        let keeper: Arc<dyn Any + Send + Sync> = Arc::new((self.mapping.clone(), self.share.clone()));
         // SAFETY: the map is as long as it says, page-aligned, writable, and lives as long as `keeper`; only spans of
         // this segment reach it, because the address leaves this file nowhere else.
         unsafe { WriteSpan::from_raw(self.mapping.base(), self.mapping.len(), keeper) }

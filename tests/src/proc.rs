@@ -94,7 +94,28 @@ fn read(pid: u32, file: &str) -> String {
 }
 
 fn resident_kib(pid: u32) -> u64 {
+    kib(pid, "VmRSS:")
+}
+
+/// The most memory that process `pid` ever had, in KiB: resident, and address space, as `/proc/<pid>/status` names them.
+#[must_use]
+pub fn peaks_kib(pid: u32) -> (u64, u64) {
+    (kib(pid, "VmHWM:"), kib(pid, "VmPeak:"))
+}
+
+fn kib(pid: u32, name: &str) -> u64 {
     let status = read(pid, "status");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a living process has memory");
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a living process has memory");
     line.trim().trim_end_matches(" kB").parse().expect("the kernel writes a number")
+}
+
+/// Bytes of memory that the machine has to spare.
+///
+/// # Panics
+/// If `/proc` does not say.
+#[must_use]
+pub fn available_memory() -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").expect("/proc is there");
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:")).expect("a line for it");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
 }

@@ -18,6 +18,7 @@
 //! fork   exec                    have a child; its number
 //! storm US                       signals to oneself      refuse-membarrier ERRNO   a kernel without it
 //! knock ADDRESS STAGE   pose ADDRESS STAGE               a handshake that goes no further (client, listener)
+//! scribble ADDRESS SEED          a session of a peer that writes over its own words; says so when it listens
 //! race ADDRESS WITNESS ROUNDS [killed]   see `race`      churn ADDRESS COUNT       connect, say one thing, close
 //! ```
 //!
@@ -194,6 +195,7 @@ impl Script {
             "churn" => return crowd::churn(order.word(0), order.number(1)),
             "knock" => self.raw = Some(raw::knock(order.word(0), order.word(1))),
             "pose" => self.raw = Some(raw::pose(order.word(0), order.word(1), || say("ok"))),
+            "scribble" => raw::scribble::run(raw::scribble::Plan::of(order.number(1)), order.word(0), || say("ok")),
             "storm" => alarm::interrupt_this_thread_every(Duration::from_micros(order.number(0))),
             "refuse-membarrier" => seccomp::refuse_membarrier(order.number(0) as i32),
             _ => return self.tell(order),

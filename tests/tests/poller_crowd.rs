@@ -5,7 +5,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use slipring::{Bus, Cause, Deadline, Key, Listener, Options, Poller, RpcBus, Source, Wait, raise_descriptor_limit};
 use slipring_tests::alone::alone;
 use slipring_tests::chance::Chance;
-use slipring_tests::pair::soon;
+use slipring_tests::pair::{bus_pair, soon};
 use slipring_tests::peer;
 use slipring_tests::peer::Peer;
 use slipring_tests::proc::{await_that, holdings};
@@ -243,4 +243,27 @@ fn a_session_whose_region_cannot_be_taken_is_left_alone_until_it_can() {
             }
         }
     });
+}
+
+#[test]
+fn idle_memory_goes_back_during_a_sleep_of_many() {
+    let _watchdog = watchdog_for("idle memory", Duration::from_secs(20));
+    let (mut sends, mut receives) = bus_pair(&Options::default(), &Options::default());
+    for _ in 0..4 {
+        sends.publish(0, &vec![7; 3 << 20]).expect("room");
+    }
+    (0..4).for_each(|_| drop(receives.recv().expect("a frame")));
+    let before = sends.stats().regions;
+    assert!(before > 1, "{before} regions");
+    let mut poller = Poller::new(&Options::default().wait(Wait::Park)).expect("a poller");
+    let key = poller.add(sends).expect("room");
+    // Nobody touches it meanwhile: whatever is given back is given back by the wait.
+    let waited = poller.wait_until(&mut Vec::new(), Deadline::after(Duration::from_millis(2500)));
+    assert_eq!(waited, Err(Cause::Timeout));
+    // The peer has been told; a region counts until it says that it has let go.
+    receives.state();
+    let sends = poller.bus(key).expect("a session");
+    sends.state();
+    assert_eq!(sends.stats().regions, 1);
+    assert!(poller.stats().sleeps <= 4, "{:?}", poller.stats());
 }

@@ -41,8 +41,8 @@ pub(super) struct Slot {
     pub(super) told_in: u64,
     /// Its descriptor is watched.
     pub(super) watched: bool,
-    /// It is written down when idle memory of its is to be given back.
-    pub(super) has_chore: bool,
+    /// When it has something to do though nothing comes, as it is written down.
+    pub(super) chore: Option<Instant>,
     pub(super) source: Option<Source>,
 }
 
@@ -145,7 +145,7 @@ impl Slot {
 
     fn empty(generation: u32) -> Self {
         let (stage, source) = (Stage::Hot, None);
-        Self { generation, stage, place: 0, since: None, told_in: 0, watched: false, has_chore: false, source }
+        Self { generation, stage, place: 0, since: None, told_in: 0, watched: false, chore: None, source }
     }
 
     pub(super) fn stage(&self) -> Stage {

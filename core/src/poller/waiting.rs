@@ -224,11 +224,12 @@ impl Poller {
             return false;
         }
         slot.since = Some(now);
-        let chore = source.side_mut().and_then(|side| side.housekeeping_in());
-        if let Some(time) = chore
-            && !std::mem::replace(&mut slot.has_chore, true)
+        let duty = source.side_mut().and_then(|side| side.next_duty()).map(|time| now + time);
+        if let Some(at) = duty
+            && slot.chore.is_none_or(|known| at < known)
         {
-            self.chores.push(Reverse((now + time, self.roster.key(index))));
+            slot.chore = duty;
+            self.chores.push(Reverse((at, self.roster.key(index))));
         }
         match rest {
             Ok(Rest::Guarded) => self.roster.enter(index, Stage::Quiet),
@@ -308,7 +309,7 @@ impl Poller {
             && at <= now
         {
             self.chores.pop();
-            self.give_idle_memory_back(key, now);
+            self.do_chore(key, now);
         }
         for at in 0..self.listeners.len() {
             let key = self.listeners[at];
@@ -361,17 +362,18 @@ impl Poller {
         self.starved_since = (at > 0).then_some(now);
     }
 
-    /// A session that has slept for a second, or more: gives back all that is idle.
-    fn give_idle_memory_back(&mut self, key: Key, now: Instant) {
+    /// A session has slept until its duty: gives back all that is idle, and sees whether something is worth another try.
+    fn do_chore(&mut self, key: Key, now: Instant) {
         let Some(slot) = self.roster.slot_mut(key) else { return };
-        slot.has_chore = false;
+        slot.chore = None;
         let rests = matches!(slot.stage(), Stage::Quiet | Stage::Dozing);
         let Some(side) = slot.source.as_mut().and_then(|source| source.side_mut()).filter(|_| rests) else { return };
-        if side.give_idle_memory_back().is_err() {
-            // The peer broke the protocol, which the next look tells.
+        if side.give_idle_memory_back().is_err() || side.is_due() {
+            // The next look tells what it is: the end, or something worth another try.
+            side.get_up();
             self.roster.enter(key.index, Stage::Hot);
-        } else if let Some(time) = side.housekeeping_in() {
-            slot.has_chore = true;
+        } else if let Some(time) = side.next_duty() {
+            slot.chore = Some(now + time);
             self.chores.push(Reverse((now + time, key)));
         }
     }

@@ -68,7 +68,7 @@ impl Regions {
             return Err(Error::new(Cause::Corrupt(Violation::Region), tried()));
         }
         let over = bytes > self.told.region || bytes > self.told.memory.saturating_sub(mapped);
-        if over || count >= self.told.regions as usize || !bytes.is_power_of_two() {
+        if over || count >= self.told.regions as usize {
             return Err(Error::new(Cause::Corrupt(Violation::SegmentSize), tried()));
         }
         let segment = PeerSegment::attach(fd, bytes, self.told.region)?;
@@ -82,7 +82,9 @@ impl Regions {
     }
 }
 
-/// Whether a record can be sent later: the buffer is full, or too many descriptors are under way.
+/// Whether a record cannot be sent now, which is no fault: the buffer is full, too many descriptors are under way, or the peer is
+/// gone, of which the next look at the socket tells more.
 pub(crate) fn must_wait(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error() == Some(libc::ETOOMANYREFS)
+    let later = [libc::EAGAIN, libc::ETOOMANYREFS, libc::EPIPE, libc::ECONNRESET];
+    error.raw_os_error().is_some_and(|code| later.contains(&code))
 }

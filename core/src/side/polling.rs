@@ -32,7 +32,12 @@ impl<C: Channel> Side<C> {
     /// looks after this, and after whatever else the answer says that it takes.
     pub(crate) fn lie_down(&mut self) -> Result<Rest, Cause> {
         self.give_credit()?;
-        self.note_idle_memory()?;
+        // What has come back is idle memory too, though nobody has asked for a block since.
+        if self.outgoing.usage().regions > 0
+            && let Err(violation) = self.trim()
+        {
+            return Err(self.corrupt(violation));
+        }
         let want = self.full;
         self.starve_for(want);
         self.stats.parks += 1;
@@ -75,9 +80,9 @@ impl<C: Channel> Side<C> {
         self.parking.ask_for_fences();
     }
 
-    /// When memory that is idle now is to be given back.
-    pub(crate) fn housekeeping_in(&self) -> Option<Duration> {
-        self.outgoing.housekeeping_in()
+    /// When memory that is idle now is to be given back, or what the user waits for may be worth another try though nothing came.
+    pub(crate) fn next_duty(&self) -> Option<Duration> {
+        self.outgoing.next_duty(self.full)
     }
 
     /// How long it is worth spinning for this side, by what spinning for it has brought so far.

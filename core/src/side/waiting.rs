@@ -217,7 +217,7 @@ impl<C: Channel> Side<C> {
             }
             // Whoever drops a draft, on whatever thread, knows nothing of this sleep.
             let nap = naps || want != Want::Data && self.outgoing.has_drafts();
-            let limit = if nap { Some(NAP) } else { self.outgoing.housekeeping_in() };
+            let limit = if nap { Some(NAP) } else { self.outgoing.next_duty(want) };
             let time = left.map_or(limit, |left| Some(limit.map_or(left, |limit| limit.min(left))));
             if self.channel.sleep(time)? {
                 return Ok(Woken::Heard);

@@ -20,6 +20,7 @@ mod budget;
 pub(crate) mod epoll;
 pub(crate) mod fork;
 pub(crate) mod memory;
+pub(crate) mod share;
 pub(crate) mod socket;
 
 /// Size of a memory page, in bytes: a power of two.
