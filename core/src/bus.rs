@@ -129,6 +129,16 @@ impl Bus {
         Ok(Self::new(session.side, Role::Sends, settings.trust))
     }
 
+    /// For the poller, which waits for many ends at once.
+    pub(crate) fn side(&self) -> &Side<Link> {
+        &self.side
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn side_mut(&mut self) -> &mut Side<Link> {
+        &mut self.side
+    }
+
     /// How the session stands. Looks at the socket, so it may be the first to find that the peer is gone.
     pub fn state(&mut self) -> State {
         self.side.state()

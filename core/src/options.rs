@@ -78,6 +78,8 @@ pub struct Options {
 const CAPACITY: usize = 1 << 20;
 /// Default size of each ring of an `RpcBus`.
 const RPC_CAPACITY: usize = 256 << 10;
+/// Size of each ring for an end among many: with both rings, headers and return rings some 150 KiB a session.
+const SMALL: usize = 64 << 10;
 /// The smallest ring of an `RpcBus`: a request, and the replies that must find room.
 const RPC_RING_MIN: u64 = 1 << 10;
 /// Default number of calls in flight.
@@ -95,6 +97,19 @@ const PENDING: usize = 64;
 const HANDSHAKE: Duration = Duration::from_secs(5);
 
 impl Options {
+    /// The default options but for rings of 64 KiB in either direction: for ends of which there are many, and whose messages are
+    /// short. What is set after this goes before it.
+    pub fn small() -> Self {
+        Self::default().or_small()
+    }
+
+    /// These options, with small rings where none were asked for.
+    pub(crate) fn or_small(mut self) -> Self {
+        self.capacity.get_or_insert(SMALL);
+        self.capacity_reverse.get_or_insert(SMALL);
+        self
+    }
+
     /// The frame ring's size in bytes: a power of two from 256 to 2^30. The listening end decides for both. Default 1 MiB.
     pub fn capacity(mut self, bytes: usize) -> Self {
         self.capacity = Some(bytes);

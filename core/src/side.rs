@@ -4,7 +4,11 @@
 //! deadline, until the peer is gone. What differs between the product and the models is behind [`Channel`]: how to ring, how to
 //! sleep, what came over the socket, and the barrier. So the models run the waiting that ships.
 
+mod polling;
 mod waiting;
+
+pub(crate) use polling::Rest;
+pub(crate) use waiting::NAP;
 
 use crate::blocks::{Incoming, Limits, Outgoing};
 use crate::deadline::Deadline;

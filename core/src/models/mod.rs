@@ -14,6 +14,7 @@
 
 mod announce;
 mod close;
+mod polled;
 mod returns;
 mod ring;
 mod sleep;

@@ -346,7 +346,7 @@ enum Stage {
     /// Waiting for the client's hello.
     Hello,
     /// Waiting for the client's outbox.
-    Accept { mine: OwnSegment, about: Known },
+    Accept { mine: OwnSegment, about: Box<Known> },
 }
 
 impl Pending {
@@ -406,7 +406,7 @@ impl Pending {
             Stage::Accept { mine, about } => {
                 let Message::Accept(told) = arrived.message else { return Err(Violation::Handshake.into()) };
                 let theirs = attach_outbox(&about.backing, arrived.one_fd()?, told, geometries(settings).0)?;
-                Ok(Some((about, mine, theirs)))
+                Ok(Some((*about, mine, theirs)))
             }
         }
     }
@@ -420,7 +420,7 @@ impl Pending {
         let offer = Message::Offer(Offer { about: me, client, server, segment: mine.len() as u64 });
         let fd = mine.fd().expect("a fresh segment has its descriptor");
         send(&self.socket, &offer, &[fd], true)?;
-        Ok(Stage::Accept { mine, about: Known { me, them: about_them, backing } })
+        Ok(Stage::Accept { mine, about: Box::new(Known { me, them: about_them, backing }) })
     }
 
     fn settle(

@@ -20,12 +20,12 @@ const LOOKS: u32 = if cfg!(loom) { 1 } else { 1024 };
 const STARVE_AFTER: Duration = Duration::from_micros(50);
 
 /// The longest sleep that nothing protects. It bounds what a wake-up lost in a store buffer can cost.
-const NAP: Duration = Duration::from_millis(1);
+pub(crate) const NAP: Duration = Duration::from_millis(1);
 
 impl<C: Channel> Side<C> {
     /// Whether what is wanted is there. A violation counts as there: the caller's next step finds and reports it.
     #[inline]
-    fn is_there(&mut self, want: Want) -> bool {
+    pub(super) fn is_there(&mut self, want: Want) -> bool {
         match want {
             Want::Data => self.reader.has_data(),
             Want::Room(end) => self.writer.has_room(end).unwrap_or(true) || self.outgoing.has_dropped_drafts(),
@@ -160,7 +160,7 @@ impl<C: Channel> Side<C> {
     }
 
     /// Asks the peer for a credit, if that is what is waited for.
-    fn starve_for(&mut self, want: Want) {
+    pub(super) fn starve_for(&mut self, want: Want) {
         if matches!(want, Want::Room(_) | Want::Read(_) | Want::DataOrRoom(_) | Want::DataOrRead(_)) {
             self.writer.starve();
         }
