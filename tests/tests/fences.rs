@@ -4,6 +4,7 @@
 use slipring::{Bus, Fence, Listener, Options, Stats, Trust, Wait};
 use slipring_tests::alone::alone;
 use slipring_tests::chance::Chance;
+use slipring_tests::pair::bus_pair;
 use slipring_tests::peer::Peer;
 use slipring_tests::scratch::Scratch;
 use slipring_tests::watchdog::watchdog_for;
@@ -82,10 +83,42 @@ fn rounds(options: &Options, peers_options: &str, refused: Refused) -> (Stats, u
 }
 
 #[test]
-fn with_the_barrier_long_sleeps_begin_with_a_nap() {
+fn with_the_barrier_long_sleeps_begin_with_a_nap_unless_sleeping_is_a_habit() {
     let _watchdog = watchdog_for("parking with membarrier", Duration::from_secs(30));
-    let (_, naps) = rounds(&Options::default(), "", Refused::Never);
-    assert!(naps >= PARKS / LONG_SLEEP / 2, "{naps}");
+    let (mut sends, mut receives) = bus_pair(&Options::default(), &Options::default().wait(Wait::Park));
+    // So many sleeps of several milliseconds, with one frame after each; how many naps there were in all.
+    let sleep = |sends: &mut Bus, receives: &mut Bus, times: u32| {
+        for _ in 0..times {
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    thread::sleep(Duration::from_millis(4));
+                    sends.publish(1, b"wake up").expect("open");
+                });
+                assert_eq!(receives.recv().expect("a frame").type_id(), 1);
+            });
+        }
+        receives.stats().naps
+    };
+    let first = sleep(&mut sends, &mut receives, 10);
+    assert!(first >= 5, "a sleep of 4 ms outlasts its nap: {first}");
+    let habit = sleep(&mut sends, &mut receives, 30);
+    assert_eq!(sleep(&mut sends, &mut receives, 20), habit, "who sleeps all the time has the peer fence instead");
+    // A stream, all of which is there before anybody sleeps.
+    for number in 0..10_000 {
+        sends.publish(frames::type_id(number), &frames::payload(number, 30)).expect("room");
+    }
+    for number in 0..10_000 {
+        let lease = receives.recv().expect("a frame");
+        assert!(frames::is(number, lease.type_id(), &lease));
+    }
+    assert!(sleep(&mut sends, &mut receives, 10) >= habit + 5, "and it naps again when that is over");
+}
+
+#[test]
+fn with_the_barrier_no_wake_up_is_lost_between_any_two_frames() {
+    let _watchdog = watchdog_for("parking with membarrier", Duration::from_secs(30));
+    let (stats, _) = rounds(&Options::default(), "", Refused::Never);
+    assert!(stats.parks >= PARKS);
 }
 
 #[test]
