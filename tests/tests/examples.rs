@@ -88,3 +88,15 @@ fn many_clients() {
     assert!(text.contains("200 sessions, 4000 calls served by one thread"), "{text}");
     assert!(text.contains("175 sessions were closed, 25 died with their process"), "{text}");
 }
+
+#[test]
+fn large_block() {
+    let text = run("large_block");
+    assert!(text.contains("5 messages of up to 1048576 bytes") && text.contains("without a copy"), "{text}");
+}
+
+#[test]
+fn spill() {
+    let text = run("spill");
+    assert!(text.contains("12 messages of 3 MiB are kept, all whole: true") && text.contains("(0 are left)"), "{text}");
+}

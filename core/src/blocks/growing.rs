@@ -60,8 +60,7 @@ impl Outgoing {
         if usage.regions >= self.limits.regions {
             return None;
         }
-        let spilled: u64 = self.spilled.iter().map(|(_, bytes)| bytes).sum();
-        let left = self.limits.memory.saturating_sub(usage.bytes - spilled).min(self.limits.region);
+        let left = self.limits.memory.saturating_sub(usage.bytes - self.spilled()).min(self.limits.region);
         if missing.whole {
             return if missing.bytes <= left { Some(missing.bytes) } else { (len <= left).then_some(len) };
         }
@@ -69,6 +68,17 @@ impl Outgoing {
         let most = if left == 0 { 0 } else { 1 << left.min(arena::REGION_BYTES_MAX).ilog2() };
         let bytes = doubled.min(most);
         (bytes >= missing.bytes).then_some(bytes)
+    }
+
+    /// How long the next region that is no memory is to be.
+    fn next_spill(&self, missing: Missing) -> u64 {
+        let doubled = self.spilled().next_power_of_two().clamp(FIRST_REGION, DOUBLE_UP_TO);
+        if missing.whole { missing.bytes } else { missing.bytes.max(doubled) }
+    }
+
+    /// Bytes of all regions that are no memory.
+    fn spilled(&self) -> u64 {
+        self.spilled.iter().map(|(_, bytes)| bytes).sum()
     }
 
     /// How long a sleep may be before [idle memory](Side::give_idle_memory_back) is due, or an announcement is to be tried again by
@@ -106,7 +116,7 @@ impl<C: Channel> Side<C> {
             Some(bytes) => (bytes, RegionKind::Memory),
             // Memory that lies idle is better than none.
             None if self.make_way() => return Ok(false),
-            None if self.may_spill() => (missing.bytes.max(FIRST_REGION), RegionKind::Spill),
+            None if self.may_spill() => (self.outgoing.next_spill(missing), RegionKind::Spill),
             None => return Ok(false),
         };
         let seen = self.seen_regions()?;
@@ -125,7 +135,7 @@ impl<C: Channel> Side<C> {
         let (made, kind) = match self.channel_mut().make_region(id as u32, bytes, kind, deadline) {
             // The machine, or the process, has less than this session may have.
             Err(Cause::OutOfMemory) if kind == RegionKind::Memory && self.may_spill() => {
-                let kind = RegionKind::Spill;
+                let (bytes, kind) = (self.outgoing.next_spill(missing), RegionKind::Spill);
                 (self.channel_mut().make_region(id as u32, bytes, kind, deadline)?, kind)
             }
             made => (made?, kind),
@@ -140,7 +150,7 @@ impl<C: Channel> Side<C> {
         if missing.whole {
             self.outgoing.arena.add_whole(id as u32, span.len() as u64);
         } else {
-            self.outgoing.arena.add_region(id as u32, bytes);
+            self.outgoing.arena.add_region(id as u32, span.len() as u64);
         }
         if kind == RegionKind::Spill {
             self.outgoing.spilled.push((id as u32, span.len() as u64));
