@@ -160,10 +160,7 @@ impl RpcBus {
         self.side.check_sendable(0)?;
         self.flush_cancels();
         let until = deadline.and_then(on_the_clock);
-        let (form, head) = match &until {
-            Some(until) => (form.timed(), &until[..]),
-            None => (form, &[][..]),
-        };
+        let (form, head) = with_deadline(form, &until);
         let in_frame = if payload.len() > self.side.inline_limit() {
             self.side.check_request_block(payload.len())?;
             Descriptor::BYTES
@@ -295,4 +292,13 @@ impl RpcBus {
 pub(super) fn on_the_clock(deadline: Deadline) -> Option<[u8; DEADLINE]> {
     let left = u64::try_from(deadline.remaining()?.as_nanos()).unwrap_or(u64::MAX);
     Some(sys::monotonic_ns().saturating_add(left).to_le_bytes())
+}
+
+/// The form of a frame that says a deadline, if there is one, and what stands before its payload.
+#[inline]
+pub(super) fn with_deadline(form: Form, until: &Option<[u8; DEADLINE]>) -> (Form, &[u8]) {
+    match until {
+        Some(until) => (form.timed(), until),
+        None => (form, &[]),
+    }
 }

@@ -1,6 +1,6 @@
 //! Claims for calls: a request or a reply that is written in place.
 
-use super::calling::on_the_clock;
+use super::calling::{on_the_clock, with_deadline};
 use super::{CallId, RpcBus};
 use crate::deadline::Deadline;
 use crate::error::{Cause, Violation};
@@ -118,10 +118,7 @@ impl<'a> CallClaim<'a> {
             Some(id) => (Form::REPLY, id),
             None => (Form::REQUEST, bus.calls.begin(false).expect("the claim was made with a place for the call")),
         };
-        let (form, head) = match &self.until {
-            Some(until) => (form.timed(), &until[..]),
-            None => (form, &[][..]),
-        };
+        let (form, head) = with_deadline(form, &self.until);
         match bus.side.commit(self.slot, Label { form, type_id, correlation: id }, head, used, Show::Now) {
             Ok(()) => {
                 if self.replies_to.is_some() {

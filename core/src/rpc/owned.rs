@@ -1,6 +1,6 @@
 //! Calls whose payload was written wherever its holder liked: requests and replies out of an [`OwnedClaim`].
 
-use super::calling::on_the_clock;
+use super::calling::{on_the_clock, with_deadline};
 use super::{CallId, RpcBus};
 use crate::bus::{OwnedClaim, OwnedClaimError};
 use crate::deadline::Deadline;
@@ -104,10 +104,7 @@ impl RpcBus {
             }
         }
         let id = self.calls.begin(false).expect("a place that was just seen");
-        let (form, head) = match &until {
-            Some(until) => (Form::REQUEST.timed(), &until[..]),
-            None => (Form::REQUEST, &[][..]),
-        };
+        let (form, head) = with_deadline(Form::REQUEST, &until);
         match self.side.commit_draft(draft, Label { form, type_id, correlation: id }, head, used) {
             Ok(()) => Ok(CallId(id)),
             Err(unsent) => {
