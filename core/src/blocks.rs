@@ -3,6 +3,8 @@
 //! A block is found in what is free, then in what the peer has given back, then in a new region; only then is there
 //! something to wait for. The frame that names it goes the way of every frame, so blocks keep their place in the stream.
 
+mod told;
+
 use crate::arena::memory::Memory;
 use crate::arena::{self, Arena, BLOCK_MIN, Block, NoBlock};
 use crate::deadline::Deadline;
@@ -15,6 +17,7 @@ use crate::returns::held::{Bell, Held, PeerRegion, Returner};
 use crate::ring::{Slot, Taken};
 use crate::side::{Channel, News, Patience, Side, Want};
 use crate::wait::now;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -31,9 +34,6 @@ const GROW_AFTER: Duration = Duration::from_micros(200);
 
 /// How long a region is idle before it is given back.
 const IDLE: Duration = Duration::from_secs(1);
-
-/// How far a side may announce regions ahead of what the peer has mapped.
-const UNSEEN_MAX: u64 = 8;
 
 /// What may be sent in blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,8 +87,10 @@ pub(crate) struct Outgoing {
     idle: Option<(u32, Instant)>,
     /// Something has come back since a block was last looked for: taken already, and so no longer to be seen in the ring.
     came_back: bool,
-    /// No further region may be announced before the peer has mapped more than this many.
+    /// Nothing more may be announced before the peer has taken more records than this.
     unseen: Option<u64>,
+    /// Announcements that the peer may not have read: how many records had gone out behind each, itself included.
+    unread: VecDeque<u64>,
 }
 
 /// The peer's arena: its regions by their ids, and the way back.
@@ -96,6 +98,8 @@ pub(crate) struct Outgoing {
 pub(crate) struct Incoming {
     returner: Arc<Returner>,
     regions: Vec<Option<Arc<PeerRegion>>>,
+    /// Records that were taken, bells aside.
+    records: u64,
     /// The longest payload that we told the peer to send.
     message_max: u64,
 }
@@ -121,6 +125,7 @@ impl Outgoing {
             idle: None,
             came_back: false,
             unseen: None,
+            unread: VecDeque::new(),
         }
     }
 
@@ -154,8 +159,8 @@ impl Outgoing {
         open
     }
 
-    /// Whether there is a reason to look for a block again: something has come back, or the peer, which says that it has mapped
-    /// `seen` regions, has caught up.
+    /// Whether there is a reason to look for a block again: something has come back, or the peer, which says that it has taken
+    /// `seen` records, has caught up.
     pub(crate) fn has_news(&self, seen: u64) -> bool {
         self.came_back
             || self.has_dropped_drafts()
@@ -255,7 +260,7 @@ impl Outgoing {
 
 impl Incoming {
     pub(crate) fn new(returner: Arc<Returner>, message_max: u64) -> Self {
-        Self { returner, regions: Vec::new(), message_max }
+        Self { returner, regions: Vec::new(), records: 0, message_max }
     }
 
     pub(crate) fn returner(&self) -> &Returner {
@@ -275,7 +280,9 @@ impl Incoming {
                 let region = self.regions.get_mut(id as usize).and_then(Option::take).ok_or(Violation::Region)?;
                 region.forget();
             }
+            News::Object => {}
         }
+        self.records += 1;
         Ok(())
     }
 
@@ -401,7 +408,7 @@ impl<C: Channel> Side<C> {
     }
 
     /// `Full`, after all that such an answer owes. `Ok` means: look again.
-    fn answer_no_block(&mut self) -> Result<(), Cause> {
+    pub(crate) fn answer_no_block(&mut self) -> Result<(), Cause> {
         self.full = Want::DataOrBlock;
         self.beat_idle();
         let came = self.arm(Want::Block);
@@ -414,13 +421,12 @@ impl<C: Channel> Side<C> {
     fn grow(&mut self, needed: u64, patience: Patience) -> Result<bool, Cause> {
         let id = self.outgoing.memory.regions() as u64;
         let Some(bytes) = self.outgoing.next_region(needed) else { return Ok(false) };
-        let seen = self.seen_regions()?;
         if id > u64::from(arena::REGION_MAX) {
             // Ids are never used again, and these are all.
             return Err(Cause::OutOfMemory);
         }
-        if id >= seen + UNSEEN_MAX {
-            self.outgoing.unseen = Some(seen);
+        let seen = self.peer_seen();
+        if !self.may_announce(seen)? {
             return Ok(false);
         }
         let deadline = match patience {
@@ -428,19 +434,13 @@ impl<C: Channel> Side<C> {
             Patience::Until(deadline) => deadline,
         };
         let Some(span) = self.channel_mut().make_region(id as u32, bytes, deadline)? else {
-            // The peer has announcements of ours to read, and says so when it has.
-            self.outgoing.unseen = Some(seen);
+            self.await_reading(seen);
             return Ok(false);
         };
+        self.announced();
         self.outgoing.memory.add(span);
         self.outgoing.arena.add_region(id as u32, bytes);
         Ok(true)
-    }
-
-    /// How many of our regions the peer says that it has mapped.
-    fn seen_regions(&mut self) -> Result<u64, Cause> {
-        let seen = self.peer_seen();
-        if seen > self.outgoing.memory.regions() as u64 { Err(self.corrupt(Violation::Region)) } else { Ok(seen) }
     }
 
     /// Takes what has come back, and gives a region back in which nothing has been out for a while. The peer unmaps it and
@@ -496,32 +496,19 @@ impl<C: Channel> Side<C> {
         Ok(())
     }
 
-    /// Learns of the regions that were announced since.
+    /// Learns of what was announced since.
     pub(crate) fn take_news(&mut self) -> Result<(), Violation> {
         while let Some(news) = self.channel_mut().news() {
             self.incoming.take(news)?;
-            self.tell_seen(self.incoming.regions.len() as u64);
+            self.tell_seen(self.incoming.records);
         }
         Ok(())
     }
 
     /// The block that a frame names. A region that is not known yet has been announced before: the socket tells.
-    pub(crate) fn resolve(&mut self, frame: Taken) -> Result<Held, Cause> {
-        let mut bytes = [0; Descriptor::BYTES];
-        if frame.len < bytes.len() {
-            return Err(self.corrupt(Violation::Descriptor));
-        }
-        self.reader.copy_part(frame, frame.len - bytes.len(), &mut bytes);
-        let told = Descriptor::decode(bytes);
+    pub(crate) fn resolve(&mut self, frame: Taken, told: Descriptor) -> Result<Held, Cause> {
         if self.incoming.region(told.region).is_none() {
-            self.attend();
-            // What the announcement itself did wrong says more than that the region is not there.
-            self.check_readable()?;
-            if self.is_starved() {
-                // The frame has been taken and is not lost: the next call finds it here.
-                self.unresolved = Some(frame);
-                return Err(Cause::OutOfMemory);
-            }
+            self.learn_for(frame)?;
         }
         let held = match self.incoming.region(told.region) {
             Some(region) => self.incoming.held(told, region),
@@ -529,22 +516,10 @@ impl<C: Channel> Side<C> {
         };
         match held {
             Ok(held) => {
-                // What was counted when the frame was taken is what stands in the ring.
-                self.stats.bytes_received += held.len() as u64;
-                self.stats.bytes_received -= frame.len as u64;
+                self.count_payload(frame, held.len());
                 Ok(held)
             }
             Err(violation) => Err(self.corrupt(violation)),
         }
-    }
-
-    /// How long the payload is said to be of a frame whose payload is in a block: no more than may be sent.
-    pub(crate) fn told_len(&self, frame: Taken) -> usize {
-        let mut bytes = [0; Descriptor::BYTES];
-        if frame.len < bytes.len() {
-            return 0;
-        }
-        self.reader.copy_part(frame, frame.len - bytes.len(), &mut bytes);
-        Descriptor::decode(bytes).len.min(self.incoming.message_max) as usize
     }
 }

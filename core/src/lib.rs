@@ -150,6 +150,8 @@ mod bus;
 mod listener;
 #[cfg(not(loom))]
 mod rpc;
+#[cfg(not(loom))]
+mod shared;
 
 #[cfg(all(feature = "internals", not(loom)))]
 #[doc(hidden)]
@@ -166,4 +168,6 @@ pub use observe::{State, Stats};
 pub use options::{Fence, Options, Trust};
 #[cfg(not(loom))]
 pub use rpc::{CallClaim, CallCommitError, CallError, CallId, Reply, Request, RpcBus};
+#[cfg(not(loom))]
+pub use shared::{SharedBuffer, SharedBuilder};
 pub use wait::Wait;

@@ -48,6 +48,7 @@ pub struct Options {
     inline_limit: Option<usize>,
     max_message: Option<u64>,
     memory_limit: Option<u64>,
+    shared_limit: Option<u64>,
     wait: Option<Wait>,
     trust: Option<Trust>,
     fence: Fence,
@@ -130,6 +131,14 @@ impl Options {
         self
     }
 
+    /// How many bytes of the shared objects that one session brought stay mapped while nobody here looks at them, so that the next
+    /// message that names one finds it. Beyond it they are mapped anew. Those that are looked at, or kept, count, but stay. Default
+    /// half of the machine's memory, or of what the control groups allow.
+    pub fn shared_limit(mut self, bytes: u64) -> Self {
+        self.shared_limit = Some(bytes);
+        self
+    }
+
     /// How this end waits. Default [`Wait::Adaptive`], or what `SLIPRING_WAIT` says (`spin`, `park`, `adaptive`).
     pub fn wait(mut self, wait: Wait) -> Self {
         self.wait = Some(wait);
@@ -209,6 +218,7 @@ impl Options {
             serves: self.serves,
             inline_limit: self.inline_limit.unwrap_or(INLINE_LIMIT),
             limits: self.limits()?,
+            shared_limit: self.shared_limit.unwrap_or_else(|| sys::memory_there_is() / 2),
             wait: match self.wait {
                 Some(wait) => wait,
                 None => from_environment("SLIPRING_WAIT", &WAITS)?,
@@ -235,6 +245,7 @@ pub(crate) struct Settings {
     pub(crate) serves: Option<bool>,
     pub(crate) inline_limit: usize,
     pub(crate) limits: Limits,
+    pub(crate) shared_limit: u64,
     pub(crate) wait: Wait,
     pub(crate) trust: Trust,
     pub(crate) fence: Fence,

@@ -1,10 +1,14 @@
-//! Segments: the shared objects that outboxes are made of, made by their owner and checked by their reader.
+//! Segments: the memory that outboxes and regions are made of, made by their owner and checked by their reader.
 //!
 //! A segment belongs to the side that made it, which alone can write it: the kernel sees to that by seals. The owner
 //! reserves every page before the peer hears of it, and the reader does not believe that: it looks at seals, size and
 //! holes before it maps. So reading a segment can neither fail for want of memory nor reach past its end, whoever made it.
 //!
+//! What is written once and then shared with any number of readers is no segment: that is an [`object`].
+//!
 //! Nothing here knows what stands in the bytes.
+
+pub(crate) mod object;
 
 use std::any::Any;
 use std::os::fd::{AsFd, BorrowedFd};

@@ -30,7 +30,7 @@ pub mod layout {
     pub const READ: usize = 256;
     /// How many blocks this side has given back.
     pub const RETURNS: usize = 384;
-    /// How many of the other side's regions this side has mapped.
+    /// How many of the other side's records, bells aside, this side has taken.
     pub const SEEN: usize = 392;
     /// The start of the ring.
     pub const RING: usize = 1024;

@@ -59,6 +59,11 @@ impl Reader {
         self.head
     }
 
+    /// How far the writer was told that we have read.
+    pub(crate) fn told(&self) -> u64 {
+        self.told
+    }
+
     /// Whether something stands where the next frame is expected. Not nothing stays not nothing until it is taken.
     #[inline]
     pub(crate) fn has_data(&self) -> bool {

@@ -323,7 +323,7 @@ impl Joined<'_> {
             message_max: self.settings.limits.message,
             window: sys::working_window(),
         };
-        let link = Link::new(self.socket, self.birth, barrier, self.settings.limits);
+        let link = Link::new(self.socket, self.birth, barrier, self.settings.limits, self.settings.shared_limit);
         // Processes of one host have one clock; only another time namespace makes it differ by more than a handshake takes.
         let ahead = self.about_me.clock.wrapping_sub(self.about_them.clock).cast_signed();
         let clock_ahead = if ahead.unsigned_abs() < ONE_CLOCK { 0 } else { ahead };

@@ -8,13 +8,11 @@ use crate::arena;
 use crate::blocks::Limits;
 use crate::deadline::Deadline;
 use crate::error::{Cause, Error, Violation};
-use crate::session::record::{LEN, Record};
+use crate::session::line::{Line, must_wait};
+use crate::session::record::Record;
 use crate::shm::{OwnSegment, PeerSegment};
 use crate::span::WriteSpan;
 use crate::sys::fork::Fd;
-use crate::sys::socket;
-use std::io;
-use std::os::fd::BorrowedFd;
 
 /// What this side has mapped of the peer's arena, against what it said that it would.
 #[derive(Debug)]
@@ -34,7 +32,7 @@ impl Regions {
     /// Makes region `id` of ours, and announces it. `None`: the socket is full; the region waits for the next try.
     pub(crate) fn make(
         &mut self,
-        socket: BorrowedFd<'_>,
+        line: &Line,
         id: u32,
         bytes: u64,
         deadline: Deadline,
@@ -44,10 +42,8 @@ impl Regions {
             _ => OwnSegment::create("slipring-region", bytes as usize, deadline)?,
         };
         let fd = segment.fd().expect("a fresh segment has its descriptor");
-        let mut room = [0; LEN];
-        let record = Record::Announce { region: id, bytes: segment.len() as u64 };
-        match socket::send(socket, record.encode(&mut room), &[fd], false) {
-            Ok(_) => {
+        match line.say(Record::Announce { region: id, bytes: segment.len() as u64 }, Some(fd)) {
+            Ok(()) => {
                 segment.forget_fd();
                 Ok(Some(segment.span()))
             }
@@ -80,9 +76,4 @@ impl Regions {
     pub(crate) fn forget(&mut self, id: u32) -> bool {
         self.sizes.get_mut(id as usize).and_then(Option::take).is_some()
     }
-}
-
-/// Whether a record can be sent later: the buffer is full, or too many descriptors are under way.
-pub(crate) fn must_wait(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error() == Some(libc::ETOOMANYREFS)
 }
