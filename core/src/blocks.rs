@@ -5,6 +5,8 @@
 
 mod told;
 
+pub(crate) use told::UNREAD_MAX;
+
 use crate::arena::memory::Memory;
 use crate::arena::{self, Arena, BLOCK_MIN, Block, NoBlock};
 use crate::deadline::Deadline;

@@ -75,7 +75,7 @@ const MAX_MESSAGE: u64 = 16 << 30;
 /// The longest region: what the number of a block can reach.
 const REGION_MAX: u64 = 4 << 30;
 /// How many regions of the peer's are mapped at most.
-const REGIONS: u32 = 1024;
+pub(crate) const REGIONS: u32 = 1024;
 /// Default number of handshakes that a listener has under way at once.
 const PENDING: usize = 64;
 /// Default time that one handshake may take.

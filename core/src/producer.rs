@@ -9,7 +9,7 @@ use crate::drafts::Draft;
 use crate::error::Cause;
 use crate::layout::Descriptor;
 #[cfg(not(loom))]
-use crate::layout::{DEADLINE, LINE, Names, frame_bytes, reply_max};
+use crate::layout::{DEADLINE, Form, HEADER, LINE, NAMES_MAX, Names, RING_MIN, frame_bytes, reply_max};
 use crate::park::Reasons;
 use crate::ring::{Label, NoRoom, Show, Slot};
 use crate::side::{Channel, Patience, Side, Want};
@@ -21,6 +21,14 @@ const TOLD_MAX: usize = DEADLINE + Descriptor::BYTES;
 
 #[cfg(not(loom))]
 const _: () = assert!(frame_bytes(TOLD_MAX) == LINE, "a promise is one line");
+
+/// What a frame that names objects, and is no reply, may hold whatever the inline limit: as much as it has lines for if it names
+/// as many as it can.
+#[cfg(not(loom))]
+const NAMED_MAX: usize = frame_bytes(TOLD_MAX + NAMES_MAX * Names::EACH) as usize - HEADER;
+
+#[cfg(not(loom))]
+const _: () = assert!(NAMED_MAX as u64 + HEADER as u64 <= RING_MIN / 2, "it fits into the smallest ring");
 
 /// What names the first `len` bytes of `block`, beside `names` objects.
 fn told_of(block: Block, len: usize, names: usize) -> Descriptor {
@@ -121,17 +129,15 @@ impl<C: Channel> Side<C> {
         }
     }
 
-    /// How many bytes a frame takes in the ring that carries `len` bytes of payload, names so many objects, and begins with `head`
-    /// bytes; and whether its payload is among them.
+    /// How many bytes of the ring the frame has that carries `len` bytes of payload, names so many objects, and begins with `head`
+    /// bytes; and whether its payload is among them. A reply may only take what is kept for it.
     #[cfg(not(loom))]
-    pub(crate) fn named_len(&self, head: usize, len: usize, names: usize) -> (usize, bool) {
+    pub(crate) fn named_len(&self, form: Form, head: usize, len: usize, names: usize) -> (usize, bool) {
         let without = head + names * Names::EACH + Descriptor::BYTES;
         let whole = without.saturating_add(len);
-        if whole <= reply_max(self.inline_limit()).min(self.writer.payload_max()) {
-            (whole, true)
-        } else {
-            (without, false)
-        }
+        let kept = reply_max(self.inline_limit());
+        let most = if form == Form::REPLY { kept } else { kept.max(NAMED_MAX) };
+        if whole <= most.min(self.writer.payload_max()) { (whole, true) } else { (without, false) }
     }
 
     /// Publishes one frame that carries `payload` and names shared objects, which the peer knows.
@@ -145,7 +151,7 @@ impl<C: Channel> Side<C> {
         patience: Patience,
     ) -> Result<(), Cause> {
         self.check_sendable(0)?;
-        let (in_ring, in_frame) = self.named_len(head.len(), payload.len(), names.count());
+        let (in_ring, in_frame) = self.named_len(label.form, head.len(), payload.len(), names.count());
         if !in_frame {
             return self.publish_named_block(label, head, payload, names, patience);
         }

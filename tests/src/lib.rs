@@ -9,6 +9,7 @@ pub mod alarm;
 pub mod alone;
 pub mod chance;
 pub mod frames;
+pub mod limits;
 pub mod meanwhile;
 pub mod pair;
 pub mod peer;

@@ -53,7 +53,7 @@ fn calling_while_every_place_has_a_reply_is_an_error_and_not_a_wait_for_ever() {
         server.serve().expect("a request").reply(number, b"").expect("room");
     }
     assert!(is_invalid(client.call(3, b"").expect_err("no place")));
-    assert!(is_invalid(client.claim_request(3).expect_err("no place").into()));
+    assert!(is_invalid(client.claim_request(3).expect_err("no place")));
     assert_eq!(client.try_call(3, b"").err(), Some(Cause::Full));
     assert_eq!(client.wait(calls[1]).expect("a reply").type_id(), 2);
     let call = client.call(3, b"").expect("a place");

@@ -12,7 +12,7 @@ use crate::ring::Taken;
 use crate::side::{Channel, Side};
 
 /// How many announcements of a side may wait to be read.
-const UNREAD_MAX: usize = 8;
+pub(crate) const UNREAD_MAX: usize = 8;
 
 /// Announcing.
 impl<C: Channel> Side<C> {

@@ -138,7 +138,7 @@ impl RpcBus {
     }
 
     #[inline]
-    fn send(
+    pub(super) fn send(
         &mut self,
         type_id: u32,
         payload: &[u8],

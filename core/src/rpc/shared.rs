@@ -5,7 +5,7 @@ use super::serving::NOT_OPEN;
 use super::{CallError, CallId, Reply, RpcBus, code};
 use crate::deadline::Deadline;
 use crate::error::{Cause, Violation};
-use crate::layout::{DEADLINE, Form, reply_max};
+use crate::layout::{Form, reply_max};
 use crate::ring::Label;
 use crate::session::objects::Object;
 use crate::shared::{SharedBuffer, check_count};
@@ -38,7 +38,7 @@ impl RpcBus {
         shared: &[&SharedBuffer],
         deadline: Deadline,
     ) -> Result<CallId, Cause> {
-        self.call_shared_with(type_id, payload, shared, on_the_clock(deadline), Patience::Until(deadline))
+        self.call_shared_with(type_id, payload, shared, Some(deadline), Patience::Until(deadline))
     }
 
     /// As [`call_shared`](Self::call_shared), or [`Cause::Full`] at once.
@@ -83,10 +83,14 @@ impl RpcBus {
         type_id: u32,
         payload: &[u8],
         shared: &[&SharedBuffer],
-        until: Option<[u8; DEADLINE]>,
+        deadline: Option<Deadline>,
         patience: Patience,
     ) -> Result<CallId, Cause> {
         check_count(shared)?;
+        if shared.is_empty() {
+            return self.send(type_id, payload, false, deadline, patience);
+        }
+        let until = deadline.and_then(on_the_clock);
         let (form, head) = match &until {
             Some(until) => (Form::REQUEST.timed(), &until[..]),
             None => (Form::REQUEST, &[][..]),
@@ -110,7 +114,7 @@ impl RpcBus {
         self.check_place()?;
         self.flush_cancels();
         let names = self.side.introduce(objects(shared), Patience::None)?;
-        let (in_ring, in_frame) = self.side.named_len(head.len(), payload.len(), names.count());
+        let (in_ring, in_frame) = self.side.named_len(form, head.len(), payload.len(), names.count());
         if !in_frame {
             self.side.check_request_block(payload.len())?;
         }
@@ -179,7 +183,7 @@ impl RpcBus {
         if shared.is_empty() {
             return self.reply_with(id, type_id, payload, patience);
         }
-        let (in_ring, in_frame) = self.side.named_len(0, payload.len(), shared.len());
+        let (in_ring, in_frame) = self.side.named_len(Form::REPLY, 0, payload.len(), shared.len());
         if in_ring > reply_max(self.side.inline_limit()) {
             let which = "a reply takes fewer shared objects where the inline limit is so small";
             return Err(Cause::InvalidArgument { which });

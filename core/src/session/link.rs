@@ -4,9 +4,11 @@
 //! waits, understands it, and then takes exactly that, so that a descriptor which cannot be taken now stays where it is. What
 //! it cannot understand ends the session.
 
-use crate::blocks::Limits;
+use crate::blocks::{Limits, UNREAD_MAX};
 use crate::deadline::Deadline;
 use crate::error::{Cause, Violation};
+use crate::layout::OBJECTS_MAX;
+use crate::options::REGIONS;
 use crate::returns::held::Bell;
 use crate::session::line::{Line, LineBell};
 use crate::session::objects::{Known, Told};
@@ -22,12 +24,15 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How many bytes are looked at at once: more than one bell and a few other records are never out in honest traffic.
-const CHUNK: usize = 8 * LEN;
+/// How many bytes are looked at at once.
+const CHUNK: usize = 32 * LEN;
 
-/// How often one look reads on. A peer that floods the socket is found out by the count of its bells, or by the limits of its
-/// regions; until then one look reads no more than this.
-const READS: usize = 16;
+/// How often one look reads on: enough for all that an honest peer can have said. It may take back every region and object that we
+/// know, and has few announcements unread, each of which ends a read. One that floods the socket is found out by the count of
+/// its bells, or by those limits; until then one look reads no more than this.
+const READS: usize = 64;
+
+const _: () = assert!((READS - 2 * UNREAD_MAX) * CHUNK / LEN > REGIONS as usize + OBJECTS_MAX + 2 * UNREAD_MAX);
 
 /// The connection of one session.
 #[derive(Debug)]
@@ -86,7 +91,8 @@ impl Link {
             return None;
         }
         let taken = match self.understand(&bytes[..received.bytes], received.starved, &mut fd, heard) {
-            Ok(taken) if taken > 0 && fd.is_some() && !heard.starved => {
+            // Behind a full buffer the descriptor may be that of a record which was not shown, and is for the next look.
+            Ok(taken) if taken > 0 && fd.is_some() && !heard.starved && received.bytes < CHUNK => {
                 heard.violation = Some(Violation::Descriptors);
                 return None;
             }
