@@ -43,7 +43,7 @@ pub(crate) trait Channel {
     /// How many records, bells aside, have gone out to the peer from any thread of this side.
     fn said(&self) -> u64;
 
-    /// The peer has been told that this side has read up to `position`: what was to go with that goes.
+    /// Nobody looks at frames before `position` any more: what was to go with them goes.
     fn passed(&mut self, position: u64);
 
     /// Everything that the peer ever said has been read.
@@ -375,7 +375,7 @@ impl<C: Channel> Side<C> {
             return Ok(());
         }
         self.keep_distance();
-        self.channel.passed(self.reader.told());
+        self.channel.passed(self.reader.released());
         self.stored(Reasons::ROOM)
     }
 
@@ -400,6 +400,7 @@ impl<C: Channel> Side<C> {
     pub(crate) fn attend(&mut self) {
         self.pulse.looked();
         let trimmed = self.trim();
+        self.channel.passed(self.reader.released());
         let heard = self.channel.hear();
         self.stats.bells_heard += heard.bells;
         if heard.bells > 0 {

@@ -3,10 +3,11 @@
 //! [`wire`] says and understands the handshake's messages, [`socket`] moves them with whatever descriptors one likes, and
 //! [`memory`] makes segments that need not be sealed, whole or true. [`outboxes`] and [`records`] list what must be refused.
 //! [`End`] is one side of a finished session: it behaves until it is told to write something else ([`blocks`] are its
-//! arena).
+//! arena, [`objects`] what it shares).
 
 pub mod blocks;
 pub mod memory;
+pub mod objects;
 pub mod outboxes;
 pub mod records;
 pub mod socket;

@@ -59,9 +59,9 @@ impl Reader {
         self.head
     }
 
-    /// How far the writer was told that we have read.
-    pub(crate) fn told(&self) -> u64 {
-        self.told
+    /// Up to where nobody looks at frames any more, whether or not the writer knows.
+    pub(crate) fn released(&self) -> u64 {
+        self.released
     }
 
     /// Whether something stands where the next frame is expected. Not nothing stays not nothing until it is taken.

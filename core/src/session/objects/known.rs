@@ -24,7 +24,7 @@ pub(crate) struct Known {
     kept: u64,
     /// Counts how often one was named.
     turn: u64,
-    /// How far the peer knows that this side has read.
+    /// Before this nobody looks at frames any more.
     passed: u64,
     /// How many are taken back, but may still be named by a frame that is to be read.
     leaving: usize,
@@ -80,7 +80,8 @@ impl Known {
         Ok(())
     }
 
-    /// The peer knows that this side has read up to `position`.
+    /// Nobody looks at frames before `position` any more. (The peer may not know that yet, and then counts more objects than there
+    /// are.)
     pub(crate) fn passed(&mut self, position: u64) {
         self.passed = position;
         if self.leaving > 0 {
