@@ -5,6 +5,7 @@
 
 mod told;
 
+#[cfg(not(loom))]
 pub(crate) use told::UNREAD_MAX;
 
 use crate::arena::memory::Memory;

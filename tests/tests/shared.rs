@@ -314,12 +314,18 @@ fn a_forked_child_reads_objects_and_takes_none_of_them_back() {
             let read = is_object(1, &own) && is_object(1, &message.shared()[0]);
             let refused = sends.publish_shared(1, b"", &[&own]) == Err(Cause::Forked);
             let unsealed = built.take().expect("a copy").seal().is_err_and(|error| error.cause() == Cause::Forked);
-            drop((own, message, table.take()));
+            let (mut child_sends, child_receives) = bus_pair(&options(), &options());
+            let handed_on = child_sends.publish_shared(1, b"", &[&own]) != Err(Cause::Forked);
+            drop((own, message, table.take(), child_sends, child_receives));
             // A child makes objects of its own.
             let fresh = is_object(9, &object(9, 5000));
-            i32::from(!read) | i32::from(!refused) << 1 | i32::from(!unsealed) << 2 | i32::from(!fresh) << 3
+            i32::from(!read)
+                | i32::from(!refused) << 1
+                | i32::from(!unsealed) << 2
+                | i32::from(!fresh) << 3
+                | i32::from(handed_on) << 4
         });
-        assert_eq!(code, 0, "bit 0: not readable, 1: published, 2: sealed, 3: none of its own");
+        assert_eq!(code, 0, "bit 0: not readable, 1: published, 2: sealed, 3: none of its own, 4: handed on");
         assert_eq!(receives.recv_until(in_a_moment()).err(), Some(Cause::Timeout));
         assert_eq!(receives.stats().shared_known, 1, "nothing was taken back");
         drop((kept, table));

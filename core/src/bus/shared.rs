@@ -17,7 +17,8 @@ impl Bus {
     /// A session names at most 256 objects at a time: for one more, the one that was named longest ago makes room.
     ///
     /// # Errors
-    /// As for [`publish`](Self::publish); [`Cause::InvalidArgument`] for more than 8 objects.
+    /// As for [`publish`](Self::publish); [`Cause::InvalidArgument`] for more than 8 objects; [`Cause::Forked`] also for an object of
+    /// this process's parent, which can be read here, but not handed on.
     pub fn publish_shared(&mut self, type_id: u32, payload: &[u8], shared: &[&SharedBuffer]) -> Result<(), Cause> {
         self.publish_shared_until(type_id, payload, shared, Deadline::NEVER)
     }

@@ -46,6 +46,11 @@ impl Object {
         self.map.file()
     }
 
+    /// Whether this process has it, and is no forked child of the one that does: the child's descriptor is closed.
+    pub(super) fn is_ours(&self) -> bool {
+        self.map.is_ours()
+    }
+
     /// From now on this session is to be told when the object goes.
     pub(super) fn is_known_by(&self, session: &Arc<Told>) {
         // The list is whole at every step.

@@ -24,6 +24,9 @@ impl Side<Link> {
         self.check_sendable(0)?;
         let mut names = Names::of(objects.len());
         for (at, object) in objects.enumerate() {
+            if !object.is_ours() {
+                return Err(Cause::Forked);
+            }
             let number = match self.channel().told.number(object) {
                 Some(number) => number,
                 None => self.announce(object, patience)?,
