@@ -9,8 +9,9 @@ FILE ?=
 N ?= 10000
 HOURS ?= 1
 ROUNDS ?= 100000000
+TIME ?= 600
 
-.PHONY: help run test check bench litmus miri loom tsan storm soak docs clean
+.PHONY: help run test check bench litmus miri loom tsan storm scribble soak docs clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -42,6 +43,9 @@ tsan: ## the threaded tests under ThreadSanitizer (nightly)
 
 storm: ## N=... kills at random moments
 	SLIPRING_STORM_N=$(N) $(CARGO) test --release -p slipring-tests --test storm -- --nocapture
+
+scribble: ## TIME=... seconds of sessions with a peer that writes over its own words
+	SLIPRING_SCRIBBLE_SECONDS=$(TIME) $(CARGO) test --release -p slipring-tests --test scribble -- --nocapture
 
 soak: ## HOURS=... of storms and streams, one after the other
 	ci/soak.sh $(HOURS)

@@ -48,7 +48,7 @@ measure rtt --payload 32 --wait adaptive,park --gap-ns 10000000 --seconds "$seco
 measure rtt --payload 32 --wait spin,park --fence always --seconds "$seconds"
 measure rtt --payload 32 --wait spin --trust untrusted --seconds "$seconds"
 measure rpc --payload 32 --wait spin,adaptive,park --inflight 1 --seconds "$seconds"
-measure rpc --payload 32 --wait spin --inflight 1,64 --seconds "$seconds"
+measure rpc --payload 32 --wait spin,adaptive --inflight 1,64 --seconds "$seconds"
 measure rpc --payload 32 --reply 65536 --wait spin --api claim --seconds "$seconds"
 measure stream --payload 32,64,256,1024 --api copy,claim --seconds "$seconds"
 measure stream --payload 4096 --inline 4096 --api copy,claim --seconds "$seconds"

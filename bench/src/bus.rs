@@ -13,7 +13,7 @@ use crate::fault::Fault;
 use crate::flow::Flow;
 use crate::link::Side;
 use crate::payload::{fill, sum};
-use crate::plan::{Api, BusPlan, Fence, FlowPlan, Trust, Wait};
+use crate::plan::{Api, Backend, BusPlan, Fence, FlowPlan, Trust, Wait};
 
 /// The message type of everything that is measured.
 pub(crate) const DATA: u32 = 1;
@@ -40,6 +40,10 @@ pub(crate) fn options(plan: &BusPlan) -> Options {
             Wait::Spin => slipring::Wait::Spin,
             Wait::Park => slipring::Wait::Park,
             Wait::Adaptive => slipring::Wait::Adaptive,
+        })
+        .backend(match plan.backend {
+            Backend::Memfd => slipring::Backend::Memfd,
+            Backend::Posix => slipring::Backend::Posix,
         })
         .trust(match plan.trust {
             Trust::SameUser => slipring::Trust::SameUser,

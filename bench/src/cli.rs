@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::fault::Fault;
 use crate::pin::parse_pair;
-use crate::plan::{Api, BusPlan, Fence, FlowPlan, RpcPlan, Trust, Wait, While, geometry, rpc_geometry};
+use crate::plan::{Api, Backend, BusPlan, Fence, FlowPlan, RpcPlan, Trust, Wait, While, geometry, rpc_geometry};
 
 /// Measures slipring between two processes, beside what the hardware and the kernel can do at all.
 ///
@@ -69,6 +70,9 @@ pub(crate) struct Common {
 /// How the ends are opened.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct Ends {
+    /// What the memory of the ends is made of; untrusting ends need memfd.
+    #[arg(long, value_enum, default_value_t = Backend::Memfd)]
+    backend: Backend,
     /// Whom the ends trust.
     #[arg(long, value_enum, default_value_t = Trust::SameUser)]
     trust: Trust,
@@ -87,16 +91,20 @@ pub(crate) struct Ends {
 impl Ends {
     /// The plan of the ends of a `Bus`.
     pub(crate) fn plan(&self, wait: Wait, api: Api) -> anyhow::Result<BusPlan> {
-        Ok(self.with(wait, api, geometry(self.ring, self.inline)?))
+        self.with(wait, api, geometry(self.ring, self.inline)?)
     }
 
     /// The plan of the ends of an `RpcBus` with `inflight` calls in flight.
     pub(crate) fn rpc_plan(&self, wait: Wait, api: Api, inflight: u32) -> anyhow::Result<BusPlan> {
-        Ok(self.with(wait, api, rpc_geometry(inflight, self.ring, self.inline)?))
+        self.with(wait, api, rpc_geometry(inflight, self.ring, self.inline)?)
     }
 
-    fn with(&self, wait: Wait, api: Api, (ring, inline): (usize, usize)) -> BusPlan {
-        BusPlan { wait, api, trust: self.trust, fence: self.fence, ring, inline }
+    fn with(&self, wait: Wait, api: Api, (ring, inline): (usize, usize)) -> anyhow::Result<BusPlan> {
+        let Self { backend, trust, fence, .. } = *self;
+        if (backend, trust) == (Backend::Posix, Trust::Untrusted) {
+            return Err(Fault::Usage("--backend posix has no seals, which --trust untrusted needs".into()).into());
+        }
+        Ok(BusPlan { wait, api, backend, trust, fence, ring, inline })
     }
 }
 
@@ -325,6 +333,8 @@ mod tests {
         let found = plans("slipring-bench rpc --payload 32,64 --inflight 1,64 --wait spin");
         let told: Vec<_> = found.iter().map(|(payload, plan)| (*payload, plan.reply, plan.inflight)).collect();
         assert_eq!(told, [(32, 32, 1), (32, 32, 64), (64, 64, 1), (64, 64, 64)]);
+        let found = plans("slipring-bench rpc --backend posix");
+        assert_eq!(found[0].1.bus.backend, Backend::Posix);
         let found = plans("slipring-bench rpc --reply 65536 --trust untrusted");
         assert_eq!((found[0].1.reply, found[0].1.bus.trust), (65536, Trust::Untrusted));
     }
@@ -353,6 +363,8 @@ mod tests {
             "rpc --inflight 4097",
             "rpc --hold 1",
             "rpc --reply 7",
+            "rtt --backend shm",
+            "floor --backend posix",
         ] {
             assert!(Cli::try_parse_from(["slipring-bench"].into_iter().chain(wrong.split(' '))).is_err(), "{wrong}");
         }

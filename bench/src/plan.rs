@@ -37,6 +37,16 @@ pub(crate) enum Trust {
     Untrusted,
 }
 
+/// What the memory of the ends is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Backend {
+    /// Sealed anonymous files.
+    Memfd,
+    /// POSIX shared memory, without seals.
+    Posix,
+}
+
 /// How a wake-up is kept from getting lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -75,6 +85,7 @@ pub(crate) fn word(value: impl ValueEnum) -> String {
 pub(crate) struct BusPlan {
     pub(crate) wait: Wait,
     pub(crate) api: Api,
+    pub(crate) backend: Backend,
     pub(crate) trust: Trust,
     pub(crate) fence: Fence,
     /// Bytes of the frame ring.
@@ -201,7 +212,8 @@ mod tests {
     #[test]
     fn ends_that_trust_nobody_fence() {
         let (ring, inline) = geometry(None, None).unwrap();
-        let plan = |trust, fence| BusPlan { wait: Wait::Spin, api: Api::Copy, trust, fence, ring, inline };
+        let (wait, api, backend) = (Wait::Spin, Api::Copy, Backend::Memfd);
+        let plan = |trust, fence| BusPlan { wait, api, backend, trust, fence, ring, inline };
         assert_eq!(plan(Trust::Untrusted, Fence::Auto).fences(), Fence::Always);
         assert_eq!(plan(Trust::SameUser, Fence::Auto).fences(), Fence::Auto);
         assert_eq!(plan(Trust::SameUser, Fence::Always).fences(), Fence::Always);

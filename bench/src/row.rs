@@ -63,7 +63,7 @@ impl Row {
 
     /// With what every session has: a backend, a trust, a fence scheme and one client.
     pub(crate) fn session(mut self, plan: &BusPlan) -> Self {
-        self.backend = Some("memfd".to_owned());
+        self.backend = Some(word(plan.backend));
         self.trust = Some(word(plan.trust));
         self.fence = Some(word(plan.fences()));
         self.clients = Some(1);

@@ -126,6 +126,18 @@ fn rtt_of_untrusted_fenced_ends_in_a_small_ring_works() {
 }
 
 #[test]
+fn either_backend_carries_round_trips_calls_and_streams_and_is_named_in_the_row() {
+    for work in ["rtt", "rpc", "stream"] {
+        for backend in ["memfd", "posix"] {
+            let rows = rows(&format!("{work} --seconds 0.1 --payload 4096 --backend {backend} --json"));
+            let ours = rows.iter().filter(|row| row["system"] == "slipring");
+            let backends: Vec<_> = ours.map(|row| row["backend"].clone()).collect();
+            assert_eq!(backends, [backend], "{work}");
+        }
+    }
+}
+
+#[test]
 fn untrusted_ends_carry_short_and_long_payloads_and_say_that_they_fence() {
     for line in
         ["rtt --payload 32,65536", "rpc --payload 32,65536 --inflight 1,8", "stream --payload 32,65536 --hold 0,10"]
@@ -288,6 +300,8 @@ fn what_makes_no_sense_is_a_usage_error() {
         "rtt --payload 7",
         "rtt --inflight 4",
         "rtt --ring 1000",
+        "rtt --backend posix --trust untrusted",
+        "floor --backend posix",
         "rtt --seconds 0",
         "rtt --cpus 0",
         "rtt --cpus 0,9999",

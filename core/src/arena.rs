@@ -44,40 +44,32 @@
 //! | `/usr/lib/python3` | 2448 | 41 MB | 30.8 % | 28.0 % |
 //! | `lib` of the toolchain of Rust 1.95 | 81 | 539 MB | 31.4 % | 27.5 % |
 //!
-//! # What a call costs
+//! What a call costs is measured by `benches/arena.rs`; the numbers are in `docs/decisions/0006-the-arena.md`.
 //!
-//! Median over batches of 64 calls in ns, release build, other work on the machine: a Xeon with 2 MiB of second-level
-//! cache a core, 2026-11-20. The window is 8 MiB, blocks come back in any order, and `commit` costs 5 throughout.
+//! # Long payloads
 //!
-//! | blocks | regions | out | `alloc` | `give_back` |
-//! |---|---|---|---|---|
-//! | 4 KiB, in order | 4 MiB | 6 % | 13 | 13 |
-//! | 1 to 64 KiB, evenly | 4 MiB | 62 % | 18 | 19 |
-//! | 4 KiB | 64 MiB | all | 24 | 23 |
-//! | 256 bytes | 64 MiB | all | 23 | 28 |
-//! | 13 sizes from 256 bytes to 1 MiB, each half as often as the one before | 64 MiB | 64 blocks | 20 | 18 |
-//! | the same | 64 MiB | 29 % | 45 | 18 |
-//! | 1 to 64 KiB, evenly | 4 GiB | 92 % | 64 | 95 |
-//! | 256 bytes and 8 MiB in turn | 8 MiB | one block | 177 | 47 |
-//!
-//! At 29 % a sweep looks at every run that came back (one for each `alloc`). The tables of 4 GiB are in no cache. In
-//! the last row every second claim merges what the one before split, 15 times.
+//! A payload of more than 32 MiB has a region of its own (`whole.rs`), which is a pool for payloads of about its length.
 //!
 //! This file knows numbers only: no memory, no span, no process. The memory is in `memory.rs`, which knows nothing else.
 
 mod buddy;
 pub(crate) mod memory;
 mod ready;
+mod whole;
 
 use crate::error::Violation;
 use buddy::{Buddy, GENERATION_BITS, Pick, State};
 use ready::Ready;
+use whole::{WHOLE_ABOVE, Wholes};
 
 /// The smallest block, in bytes. A block's index counts these.
 pub(crate) const BLOCK_MIN: u64 = 256;
 
 /// A block's index has so many bits in a return entry: a region is at most 4 GiB.
 const INDEX_BITS: u32 = 24;
+
+/// The longest region that is divided into blocks.
+pub(crate) const REGION_BYTES_MAX: u64 = BLOCK_MIN << INDEX_BITS;
 
 /// What is left of the 64 bits of a return entry is the region's id.
 const REGION_BITS: u32 = u64::BITS - INDEX_BITS - GENERATION_BITS;
@@ -126,18 +118,23 @@ impl Block {
         u64::from(self.index) * BLOCK_MIN
     }
 
-    /// How long it is, in bytes.
+    /// How long it is, in bytes. One that is a whole region ends where that does.
     #[inline]
     pub(crate) fn size(self) -> u64 {
-        BLOCK_MIN << self.order
+        if self.order == WHOLE { u64::MAX } else { BLOCK_MIN << self.order }
     }
 }
+
+/// In place of an order: the block is a region of its own.
+const WHOLE: u8 = u8::MAX;
 
 /// Why there is no block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoBlock {
     /// No region has so many bytes, a power of two, free in one piece.
     Region { needed: u64 },
+    /// The payload needs a region of its own of so many bytes, and none of about that length is free.
+    Whole { needed: u64 },
     /// As many returns may come as the return ring has entries.
     Returns,
 }
@@ -190,6 +187,16 @@ struct Area {
     blocks: Option<Buddy>,
 }
 
+/// The longest payload for which `room` bytes of memory can have a block.
+pub(crate) fn payload_max(room: u64) -> u64 {
+    if room > WHOLE_ABOVE { room } else { 1 << room.ilog2() }
+}
+
+/// The fewest bytes that a block for `len` bytes has.
+pub(crate) fn least_for(len: u64) -> u64 {
+    if len > WHOLE_ABOVE { len } else { bytes_for(len) }
+}
+
 /// Where a block is written down.
 #[derive(Clone, Copy)]
 struct Place {
@@ -210,6 +217,8 @@ pub(crate) struct Arena {
     areas: Vec<Area>,
     /// What the open areas can serve.
     ready: Ready,
+    /// Regions that are one block each.
+    wholes: Wholes,
     /// The size of an area, as an order, in regions that are not shorter.
     area_order: u8,
     /// No region had this id or a higher one.
@@ -228,6 +237,7 @@ impl Arena {
         Self {
             regions: Vec::new(),
             areas: Vec::new(),
+            wholes: Wholes::default(),
             ready: Ready::new([].into_iter()),
             area_order: order_within(window.clamp(BLOCK_MIN, AREA_MAX)),
             next_id: 0,
@@ -268,6 +278,9 @@ impl Arena {
         if !self.may_return_more() {
             return Err(NoBlock::Returns);
         }
+        if len > WHOLE_ABOVE {
+            return self.alloc_whole(len, false);
+        }
         let order = order_for(len);
         while let Some(area) = self.ready.first_above(order) {
             // In vain only where pairs promised more than they made; the area has said so and is not found again.
@@ -282,9 +295,11 @@ impl Arena {
     #[inline]
     pub(crate) fn commit(&mut self, block: Block) {
         let found = self.find(block.region, block.index, block.generation, State::Claimed);
-        debug_assert!(found.is_some(), "only a claimed block is committed, and once");
+        debug_assert!(found.is_some() || block.order == WHOLE, "only a claimed block is committed, and once");
         if let Some(place) = found {
             self.table_mut(place).send(place.unit);
+        } else if let Some(at) = self.wholes.find(block.region, 0, block.generation, State::Claimed) {
+            self.wholes.send(at);
         }
     }
 
@@ -292,9 +307,11 @@ impl Arena {
     #[inline]
     pub(crate) fn free(&mut self, block: Block) {
         let found = self.find(block.region, block.index, block.generation, State::Claimed);
-        debug_assert!(found.is_some(), "only a claimed block is freed, and once");
+        debug_assert!(found.is_some() || block.order == WHOLE, "only a claimed block is freed, and once");
         if let Some(place) = found {
             self.release(place);
+        } else if let Some(at) = self.wholes.find(block.region, 0, block.generation, State::Claimed) {
+            self.release_whole(at);
         }
     }
 
@@ -315,27 +332,41 @@ impl Arena {
         let region = (entry >> (INDEX_BITS + GENERATION_BITS)) as u32;
         let index = (entry >> GENERATION_BITS) as u32 & ((1 << INDEX_BITS) - 1);
         let generation = entry as u32 & ((1 << GENERATION_BITS) - 1);
-        let place = self.find(region, index, generation, State::Out).ok_or(Violation::Return)?;
-        self.release(place);
+        if let Some(place) = self.find(region, index, generation, State::Out) {
+            self.release(place);
+        } else {
+            let at = self.wholes.find(region, index, generation, State::Out).ok_or(Violation::Return)?;
+            self.release_whole(at);
+        }
         Ok(())
     }
 
-    /// The region to retire next, if there is one: the last in which nothing is claimed or out. One region always
-    /// stays, and none can be spared while the return that would confirm it has no room.
+    /// The region to retire next, if there is one: the last in which nothing is claimed or out, those of one block first. One of
+    /// the others always stays, and none can be spared while the return that would confirm it has no room.
     pub(crate) fn idle_region(&self) -> Option<u32> {
-        let kept = self.regions.len() - self.retired as usize;
-        if kept < 2 || !self.may_return_more() {
+        let kept = self.regions.iter().filter(|region| !region.retired).count();
+        self.wholes.idle().filter(|_| self.may_return_more()).or_else(|| self.spare_region().filter(|_| kept >= 2))
+    }
+
+    /// The same, but the last one goes, too: for whoever needs room under a limit for something longer.
+    pub(crate) fn spare_region(&self) -> Option<u32> {
+        if !self.may_return_more() {
             return None;
         }
-        self.regions.iter().rev().find(|region| !region.retired && region.blocks_out == 0).map(|region| region.id)
+        let idle = |region: &&Region| !region.retired && region.blocks_out == 0;
+        self.wholes.idle().or_else(|| self.regions.iter().rev().find(idle).map(|region| region.id))
     }
 
     /// Hands out no block of this region any more. It counts, and takes up a return, until it is
     /// [`forgotten`](Self::forgotten).
     pub(crate) fn retire(&mut self, id: u32) {
+        debug_assert!(self.may_return_more(), "the return that confirms it needs room");
+        if self.wholes.retire(id) {
+            self.retired += 1;
+            return;
+        }
         let found = self.region_at(id);
         debug_assert!(found.is_some_and(|at| !self.regions[at].retired), "a region is retired once");
-        debug_assert!(self.may_return_more(), "the return that confirms it needs room");
         let Some(region) = found.map(|at| &mut self.regions[at]).filter(|region| !region.retired) else { return };
         region.retired = true;
         self.retired += 1;
@@ -348,6 +379,12 @@ impl Arena {
     ///
     /// [`Violation::Return`] if it was not retired, or if a block of it is still out. Nothing has changed then.
     pub(crate) fn forgotten(&mut self, id: u32) -> Result<(), Violation> {
+        if let Some(bytes) = self.wholes.forgotten(id) {
+            self.retired -= 1;
+            self.usage.regions -= 1;
+            self.usage.bytes -= bytes;
+            return Ok(());
+        }
         let at = self.region_at(id).ok_or(Violation::Return)?;
         if !self.regions[at].retired || self.regions[at].blocks_out != 0 {
             return Err(Violation::Return);

@@ -3,6 +3,7 @@
 //! A block is found in what is free, then in what the peer has given back, then in a new region; only then is there
 //! something to wait for. The frame that names it goes the way of every frame, so blocks keep their place in the stream.
 
+mod growing;
 mod told;
 
 #[cfg(not(loom))]
@@ -10,33 +11,18 @@ pub(crate) use told::UNREAD_MAX;
 
 use crate::arena::memory::Memory;
 use crate::arena::{self, Arena, BLOCK_MIN, Block, NoBlock};
-use crate::deadline::Deadline;
 #[cfg(not(loom))]
 use crate::drafts::{Draft, Drafts};
 use crate::error::{Cause, Violation};
 use crate::layout::Descriptor;
 use crate::returns::ReturnReader;
-use crate::returns::held::{Bell, Held, PeerRegion, Returner};
+use crate::returns::held::{Bell, Held, PeerRegion, Returner, Shared};
 use crate::ring::{Slot, Taken};
 use crate::side::{Channel, News, Patience, Side, Want};
 use crate::wait::now;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// The smallest region: what a side that has outgrown the ring is likely to need soon, made in a millisecond or two.
-const FIRST_REGION: u64 = 4 << 20;
-
-/// The largest region that is made before it is needed at that size.
-const DOUBLE_UP_TO: u64 = 256 << 20;
-
-/// How long a sender waits for a block to come back before it makes a new region: a few times what a reader of the longest
-/// common blocks takes for one. Without it a stream of 256 KiB went through 67 MiB of blocks at half the rate (33 us a block
-/// instead of 14).
-const GROW_AFTER: Duration = Duration::from_micros(200);
-
-/// How long a region is idle before it is given back.
-const IDLE: Duration = Duration::from_secs(1);
+use std::time::Instant;
 
 /// What may be sent in blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,10 +54,10 @@ impl Limits {
         Self { memory: whole(self.memory), region: whole(self.region), ..self }
     }
 
-    /// The longest payload that can be sent in a block: blocks are powers of two, and one is not longer than a region.
+    /// The longest payload that can be sent in a block, which is a power of two, or a region of its own.
     fn payload_max(self) -> u64 {
         let room = self.memory.min(self.region);
-        if room < BLOCK_MIN { 0 } else { self.message.min(1 << room.ilog2()) }
+        if room < BLOCK_MIN { 0 } else { self.message.min(arena::payload_max(room)) }
     }
 }
 
@@ -94,13 +80,17 @@ pub(crate) struct Outgoing {
     unseen: Option<u64>,
     /// Announcements that the peer may not have read: how many records had gone out behind each, itself included.
     unread: VecDeque<u64>,
+    /// When what could not be announced is to be tried again.
+    try_again: Option<Instant>,
+    /// Regions that are no memory, with their bytes.
+    spilled: Vec<(u32, u64)>,
 }
 
 /// The peer's arena: its regions by their ids, and the way back.
 #[derive(Debug)]
 pub(crate) struct Incoming {
     returner: Arc<Returner>,
-    regions: Vec<Option<Arc<PeerRegion>>>,
+    regions: Vec<Option<Shared<PeerRegion>>>,
     /// Records that were taken, bells aside.
     records: u64,
     /// The longest payload that we told the peer to send.
@@ -129,6 +119,8 @@ impl Outgoing {
             came_back: false,
             unseen: None,
             unread: VecDeque::new(),
+            try_again: None,
+            spilled: Vec::new(),
         }
     }
 
@@ -163,22 +155,18 @@ impl Outgoing {
     }
 
     /// Whether there is a reason to look for a block again: something has come back, or the peer, which says that it has taken
-    /// `seen` records, has caught up.
+    /// `seen` records, has caught up, or an announcement is to be tried again.
     pub(crate) fn has_news(&self, seen: u64) -> bool {
         self.came_back
             || self.has_dropped_drafts()
             || self.returns.has_some()
             || self.unseen.is_some_and(|unseen| unseen != seen)
+            || self.try_again.is_some_and(|at| now() >= at)
     }
 
     /// Before a look for a block: what is news from here on comes later.
     fn begin_look(&mut self) {
-        (self.came_back, self.unseen) = (false, None);
-    }
-
-    /// How long a sleep may be before [idle memory](Side::give_idle_memory_back) is due; `None` if there is none.
-    pub(crate) fn housekeeping_in(&self) -> Option<Duration> {
-        self.idle.map(|(_, since)| IDLE.saturating_sub(now() - since))
+        (self.came_back, self.unseen, self.try_again) = (false, None, None);
     }
 
     pub(crate) fn usage(&self) -> arena::Usage {
@@ -194,25 +182,13 @@ impl Outgoing {
                 Some(id) => {
                     self.arena.forgotten(id)?;
                     self.memory.forget(id);
+                    self.spilled.retain(|(spilled, _)| *spilled != id);
                 }
                 None => self.arena.give_back(entry)?,
             }
         }
         self.came_back |= some;
         Ok(some)
-    }
-
-    /// How large the next region is to be so that a block of `needed` bytes fits; `None` where the limits forbid it.
-    fn next_region(&self, needed: u64) -> Option<u64> {
-        let usage = self.arena.usage();
-        if usage.regions >= self.limits.regions {
-            return None;
-        }
-        let left = self.limits.memory.saturating_sub(usage.bytes).min(self.limits.region);
-        let doubled = usage.bytes.next_power_of_two().clamp(FIRST_REGION, DOUBLE_UP_TO).max(needed);
-        let most = if left == 0 { 0 } else { 1 << left.ilog2() };
-        let bytes = doubled.min(most);
-        (bytes >= needed).then_some(bytes)
     }
 
     /// The memory that blocks lie in.
@@ -289,32 +265,43 @@ impl Incoming {
         Ok(())
     }
 
-    fn region(&self, id: u32) -> Option<&Arc<PeerRegion>> {
+    fn region(&self, id: u32) -> Option<&Shared<PeerRegion>> {
         self.regions.get(id as usize)?.as_ref()
     }
 
     /// What a descriptor names, once its region is known.
-    fn held(&self, told: Descriptor, region: &Arc<PeerRegion>) -> Result<Held, Violation> {
+    fn held(&self, told: Descriptor, region: &Shared<PeerRegion>) -> Result<Held, Violation> {
         let fits = told.offset < region.len() && told.len <= region.len() - told.offset;
         if !fits || !told.offset.is_multiple_of(BLOCK_MIN) || told.len > self.message_max {
             return Err(Violation::Descriptor);
         }
         let entry = arena::entry(told.region, (told.offset / BLOCK_MIN) as u32, told.generation);
-        Ok(Held::new(Arc::clone(region), told.offset as usize, told.len as usize, entry.ok_or(Violation::Descriptor)?))
+        Ok(Held::new(
+            Shared::clone(region),
+            told.offset as usize,
+            told.len as usize,
+            entry.ok_or(Violation::Descriptor)?,
+        ))
     }
 }
 
 impl<C: Channel> Side<C> {
     /// The longest payload that can be sent, in the ring or in a block.
     pub(crate) fn payload_max(&self) -> u64 {
-        self.outgoing.limits.payload_max().max(self.inline_limit() as u64)
+        self.longest(self.outgoing.limits)
+    }
+
+    /// The longest payload within `limits`, or in no memory at all.
+    fn longest(&self, limits: Limits) -> u64 {
+        let most = if self.channel().may_spill() { limits.message } else { limits.payload_max() };
+        most.max(self.inline_limit() as u64)
     }
 
     /// The longest request: blocks of requests leave an eighth of the memory to replies.
     pub(crate) fn request_max(&self) -> u64 {
         let limits = self.outgoing.limits;
         let share = Limits { memory: limits.memory / 8 * 7, ..limits };
-        share.payload_max().max(self.inline_limit() as u64)
+        self.longest(share)
     }
 
     /// Whether a request of `len` bytes may have a block now; if not, `Full` as from any other call.
@@ -329,7 +316,7 @@ impl<C: Channel> Side<C> {
         self.abort_claim();
         loop {
             self.outgoing.begin_look();
-            if self.outgoing.arena.usage().bytes_out + len.next_power_of_two() <= share {
+            if self.outgoing.arena.usage().bytes_out + arena::least_for(len) <= share {
                 return Ok(());
             }
             if self.take_back_drafts() {
@@ -371,14 +358,18 @@ impl<C: Channel> Side<C> {
                 // The peer cannot give back what it has not been shown.
                 self.flush()?;
                 self.stats.waits_for_room += 1;
-                if self.one_comes_back_soon(patience)? {
+                if self.one_comes_back_soon(len, patience)? {
                     continue;
                 }
             }
-            if let NoBlock::Region { needed } = no_block
-                && self.grow(needed, patience)?
-            {
+            if self.grow(no_block, len, patience)? {
                 continue;
+            }
+            // A region that is too long is better than none.
+            if matches!(no_block, NoBlock::Whole { .. })
+                && let Ok(block) = self.outgoing.arena.alloc_whole(len, true)
+            {
+                return Ok(block);
             }
             match patience {
                 Patience::None => self.answer_no_block()?,
@@ -396,20 +387,6 @@ impl<C: Channel> Side<C> {
         dropped > 0
     }
 
-    /// Before the arena grows: whether a block comes back in a moment. A sender that is faster than its reader would else take
-    /// ever more memory instead of its turn.
-    fn one_comes_back_soon(&mut self, patience: Patience) -> Result<bool, Cause> {
-        let Patience::Until(deadline) = patience else { return Ok(false) };
-        if self.outgoing.arena.usage().blocks_out == 0 {
-            return Ok(false);
-        }
-        match self.wait(Want::Block, deadline.min(Deadline::after(GROW_AFTER))) {
-            Ok(()) => Ok(true),
-            Err(Cause::Timeout) => Ok(false),
-            Err(cause) => Err(cause),
-        }
-    }
-
     /// `Full`, after all that such an answer owes. `Ok` means: look again.
     pub(crate) fn answer_no_block(&mut self) -> Result<(), Cause> {
         self.full = Want::DataOrBlock;
@@ -417,86 +394,6 @@ impl<C: Channel> Side<C> {
         let came = self.arm(Want::Block);
         self.check_sendable(0)?;
         if came { Ok(()) } else { Err(Cause::Full) }
-    }
-
-    /// Makes one more region, if the limits allow it and the peer keeps up with them. Whether it did.
-    #[cold]
-    fn grow(&mut self, needed: u64, patience: Patience) -> Result<bool, Cause> {
-        let id = self.outgoing.memory.regions() as u64;
-        let Some(bytes) = self.outgoing.next_region(needed) else { return Ok(false) };
-        if id > u64::from(arena::REGION_MAX) {
-            // Ids are never used again, and these are all.
-            return Err(Cause::OutOfMemory);
-        }
-        let seen = self.peer_seen();
-        if !self.may_announce(seen)? {
-            return Ok(false);
-        }
-        let deadline = match patience {
-            Patience::None => Deadline::NEVER,
-            Patience::Until(deadline) => deadline,
-        };
-        let Some(span) = self.channel_mut().make_region(id as u32, bytes, deadline)? else {
-            self.await_reading(seen);
-            return Ok(false);
-        };
-        self.announced();
-        self.outgoing.memory.add(span);
-        self.outgoing.arena.add_region(id as u32, bytes);
-        Ok(true)
-    }
-
-    /// Takes what has come back, and gives a region back in which nothing has been out for a while. The peer unmaps it and
-    /// confirms; until then it counts.
-    pub(crate) fn trim(&mut self) -> Result<(), Violation> {
-        self.take_back_drafts();
-        self.outgoing.collect()?;
-        let now = now();
-        match (self.outgoing.arena.idle_region(), self.outgoing.idle) {
-            (None, _) => self.outgoing.idle = None,
-            (Some(id), Some((known, since))) if id == known => {
-                if now - since >= IDLE && self.forget(id) {
-                    self.outgoing.idle = None;
-                }
-            }
-            (Some(id), _) => self.outgoing.idle = Some((id, now)),
-        }
-        Ok(())
-    }
-
-    /// Whether the peer could be told that region `id` is to go.
-    fn forget(&mut self, id: u32) -> bool {
-        let told = self.channel_mut().forget_region(id);
-        if told {
-            self.outgoing.arena.retire(id);
-        }
-        told
-    }
-
-    /// Before a sleep: whatever memory is idle now is given back during the sleep, if that is long.
-    pub(crate) fn note_idle_memory(&mut self) -> Result<(), Cause> {
-        if self.outgoing.arena.usage().regions < 2 {
-            return Ok(());
-        }
-        self.trim().map_err(|violation| self.corrupt(violation))
-    }
-
-    /// After a second of sleep: gives back all that is idle, so that nothing has to wake up for it again.
-    pub(crate) fn give_idle_memory_back(&mut self) -> Result<(), Cause> {
-        if self.outgoing.housekeeping_in() != Some(Duration::ZERO) {
-            return Ok(());
-        }
-        if let Err(violation) = self.outgoing.collect() {
-            return Err(self.corrupt(violation));
-        }
-        self.outgoing.idle = None;
-        while let Some(id) = self.outgoing.arena.idle_region() {
-            if !self.forget(id) {
-                self.outgoing.idle = Some((id, now()));
-                break;
-            }
-        }
-        Ok(())
     }
 
     /// Learns of what was announced since.

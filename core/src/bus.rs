@@ -10,6 +10,7 @@ pub use claim::{Claim, CommitError};
 pub use lease::{Batch, Frame, Lease, Message};
 pub use owned::{OwnedClaim, OwnedClaimError};
 
+use crate::capabilities::Capabilities;
 use crate::deadline::Deadline;
 use crate::error::{Cause, Error};
 use crate::layout::SessionKind;
@@ -128,9 +129,25 @@ impl Bus {
         Ok(Self::new(session.side, Role::Sends, settings.trust))
     }
 
+    /// For the poller, which waits for many ends at once.
+    pub(crate) fn side(&self) -> &Side<Link> {
+        &self.side
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn side_mut(&mut self) -> &mut Side<Link> {
+        &mut self.side
+    }
+
     /// How the session stands. Looks at the socket, so it may be the first to find that the peer is gone.
     pub fn state(&mut self) -> State {
         self.side.state()
+    }
+
+    /// What this session can promise beyond what every one does: what its memory is made of, on both sides.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        self.side.channel().capabilities()
     }
 
     /// What this end has done so far.

@@ -138,6 +138,9 @@ pub enum Violation {
     /// A segment without the seals that make it safe to map.
     #[error("a segment that is not sealed as it must be")]
     Seals,
+    /// A segment of a kind that was not agreed on, or that is not what its kind is made of.
+    #[error("a segment of another kind than was agreed")]
+    Backing,
     /// A segment whose size is not the one that was told.
     #[error("a segment of another size than was told")]
     SegmentSize,
@@ -201,6 +204,12 @@ pub enum Refusal {
     /// The listener is closing.
     #[error("the listener is closing")]
     Closing,
+    /// One side makes memory without seals, and the other does not take it.
+    #[error(
+        "one side makes memory without seals (Backend::Posix), which an untrusting side does not take; use Backend::Memfd on \
+         both, or Trust::SameUser"
+    )]
+    Unsealed,
     /// A reason that this version does not know, by its number.
     #[error("reason number {0}, which this version does not know")]
     Other(u32),

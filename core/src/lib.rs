@@ -41,8 +41,8 @@
 //!
 //! # When not to use it
 //!
-//! A session has two ends, on one host, under Linux: there is no broadcast, and nothing here waits on many sessions at once.
-//! A payload has at most 4 GiB, and a long one takes a power of two of memory. Low latency is paid for with spinning. Nothing is
+//! A session has two ends, on one host, under Linux: there is no broadcast, and no queue that many read from.
+//! A payload of up to 32 MiB takes a power of two of memory. Low latency is paid for with spinning. Nothing is
 //! kept for a peer that is not there.
 //!
 //! # Long payloads
@@ -82,6 +82,14 @@
 //! answers. For event loops, [`Bus`] and [`Listener`] have a descriptor: when it is readable, call the `try_` form
 //! until it answers [`Cause::Empty`] (or [`Cause::Full`]) again. So has [`RpcBus`].
 //!
+//! # Many sessions
+//!
+//! A [`Poller`] owns any number of sessions and [listeners](Listener), waits for all of them in one thread, and says by [`Key`]
+//! which have something to do. Those that were busy a moment ago are looked at in memory, the others sleep together, so that a
+//! thousand idle ones cost no processor. A [`Server`] is the loop around it that most want: it accepts, gives each session its
+//! turn, and calls a handler, in one thread or with workers. For ends of which there are many, [`Options::small`] has small rings,
+//! and [`raise_descriptor_limit`] makes room for their descriptors.
+//!
 //! # Ends
 //!
 //! [`Cause::Closed`] is a peer that said goodbye, [`Cause::PeerDied`] one that did not. Both come after everything that
@@ -93,7 +101,8 @@
 //!
 //! An end belongs to one thread at a time, and may move between threads between calls: it is [`Send`] and not [`Sync`]. A
 //! [`Message`] belongs to whoever has it. There is no thread, no timer and no signal handler behind any of them; a handler for
-//! calls runs in the thread that waits.
+//! calls runs in the thread that waits. Only a [`Server`] that is asked for [workers](Server::workers) makes threads, for as
+//! long as it runs.
 //!
 //! # Fork
 //!
@@ -145,6 +154,8 @@ mod models;
 
 // Floor 3: two processes.
 #[cfg(not(loom))]
+mod capabilities;
+#[cfg(not(loom))]
 mod options;
 #[cfg(not(loom))]
 mod session;
@@ -155,7 +166,11 @@ mod bus;
 #[cfg(not(loom))]
 mod listener;
 #[cfg(not(loom))]
+mod poller;
+#[cfg(not(loom))]
 mod rpc;
+#[cfg(not(loom))]
+mod server;
 #[cfg(not(loom))]
 mod shared;
 
@@ -165,15 +180,21 @@ pub mod internals;
 
 #[cfg(not(loom))]
 pub use bus::{Batch, Bus, Claim, CommitError, Frame, Lease, Message, OwnedClaim, OwnedClaimError};
+#[cfg(not(loom))]
+pub use capabilities::Capabilities;
 pub use deadline::Deadline;
 pub use error::{Cause, Error, Refusal, Violation};
 #[cfg(not(loom))]
 pub use listener::Listener;
 pub use observe::{State, Stats};
 #[cfg(not(loom))]
-pub use options::{Fence, Options, Trust};
+pub use options::{Backend, Fence, Options, Trust, limit_memory, memory_taken};
+#[cfg(not(loom))]
+pub use poller::{AddError, Key, Notifier, Poller, PollerStats, Source, raise_descriptor_limit};
 #[cfg(not(loom))]
 pub use rpc::{CallClaim, CallCommitError, CallError, CallId, Reply, Request, RpcBus};
+#[cfg(not(loom))]
+pub use server::{Server, Stopper};
 #[cfg(not(loom))]
 pub use shared::{SharedBuffer, SharedBuilder};
 pub use wait::Wait;

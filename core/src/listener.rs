@@ -2,7 +2,7 @@
 
 use crate::bus::Bus;
 use crate::deadline::Deadline;
-use crate::error::Error;
+use crate::error::{Cause, Error};
 use crate::layout::SessionKind;
 use crate::options::Options;
 use crate::rpc::RpcBus;
@@ -75,6 +75,20 @@ impl Listener {
     /// As for [`accept_rpc`](Self::accept_rpc).
     pub fn try_accept_rpc(&mut self) -> Result<RpcBus, Error> {
         self.accept_call(None)
+    }
+
+    pub(crate) fn check_ours(&self) -> Result<(), Cause> {
+        if self.0.is_ours() { Ok(()) } else { Err(Cause::Forked) }
+    }
+
+    /// For the poller: whether a session waits to be taken of which the descriptor does not tell.
+    pub(crate) fn has_ready(&self) -> bool {
+        self.0.has_ready()
+    }
+
+    /// For the poller: when an accepting call has something to do even if nothing comes.
+    pub(crate) fn duty(&self) -> Deadline {
+        self.0.duty()
     }
 
     fn accept_call(&mut self, deadline: Option<Deadline>) -> Result<RpcBus, Error> {

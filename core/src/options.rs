@@ -3,8 +3,10 @@
 use crate::blocks::Limits;
 use crate::error::{Cause, Error};
 use crate::layout::{RING_MAX, RING_MIN, RingSize, SessionKind as Kind};
-use crate::sys;
+use crate::sys::{self, unnamed};
 use crate::wait::Wait;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Whether the peer is only guarded against as faulty, or also as hostile.
@@ -29,9 +31,21 @@ pub enum Fence {
     Always,
 }
 
+/// What an end's memory is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Backend {
+    /// Anonymous files, sealed: the kernel lets no other process write them, or make them shorter. The default.
+    #[default]
+    Memfd,
+    /// POSIX shared memory, which shows as `/dev/shm/…` in `/proc/<pid>/maps` and is counted and limited there. It has no seals:
+    /// a process of the same user could write or shorten it, and a peer that is read while its memory is made shorter ends its
+    /// reader with `SIGBUS`. So only ends with [`Trust::SameUser`] make it or take it.
+    Posix,
+}
+
 /// How an end is to be opened.
 ///
-/// Every setting that is not made here comes from the environment (`SLIPRING_WAIT`, `SLIPRING_TRUST`), and from the default
+/// Every setting that is not made here comes from the environment (`SLIPRING_WAIT`, `SLIPRING_TRUST`, `SLIPRING_BACKEND`, …), and from the default
 /// where that is silent. Nothing is checked before the options are used; an unusable value is then an error that says what
 /// would be right.
 ///
@@ -51,6 +65,8 @@ pub struct Options {
     shared_limit: Option<u64>,
     wait: Option<Wait>,
     trust: Option<Trust>,
+    backend: Option<Backend>,
+    spill_dir: Option<PathBuf>,
     fence: Fence,
     in_flight: Option<u32>,
     serves: Option<bool>,
@@ -63,6 +79,8 @@ pub struct Options {
 const CAPACITY: usize = 1 << 20;
 /// Default size of each ring of an `RpcBus`.
 const RPC_CAPACITY: usize = 256 << 10;
+/// Size of each ring for an end among many: with both rings, headers and return rings some 150 KiB a session.
+const SMALL: usize = 64 << 10;
 /// The smallest ring of an `RpcBus`: a request, and the replies that must find room.
 const RPC_RING_MIN: u64 = 1 << 10;
 /// Default number of calls in flight.
@@ -72,8 +90,6 @@ const IN_FLIGHT_MAX: u32 = 4096;
 const INLINE_LIMIT: usize = 1 << 10;
 /// Default longest payload.
 const MAX_MESSAGE: u64 = 16 << 30;
-/// The longest region: what the number of a block can reach.
-const REGION_MAX: u64 = 4 << 30;
 /// How many regions of the peer's are mapped at most.
 pub(crate) const REGIONS: u32 = 1024;
 /// Default number of handshakes that a listener has under way at once.
@@ -82,6 +98,19 @@ const PENDING: usize = 64;
 const HANDSHAKE: Duration = Duration::from_secs(5);
 
 impl Options {
+    /// The default options but for rings of 64 KiB in either direction: for ends of which there are many, and whose messages are
+    /// short. What is set after this goes before it.
+    pub fn small() -> Self {
+        Self::default().or_small()
+    }
+
+    /// These options, with small rings where none were asked for.
+    pub(crate) fn or_small(mut self) -> Self {
+        self.capacity.get_or_insert(SMALL);
+        self.capacity_reverse.get_or_insert(SMALL);
+        self
+    }
+
     /// The frame ring's size in bytes: a power of two from 256 to 2^30. The listening end decides for both. Default 1 MiB.
     pub fn capacity(mut self, bytes: usize) -> Self {
         self.capacity = Some(bytes);
@@ -151,6 +180,23 @@ impl Options {
         self
     }
 
+    /// What this end's memory is made of. Default [`Backend::Memfd`], or what `SLIPRING_BACKEND` says (`memfd`, `posix`). The two
+    /// ends may differ. [`Backend::Posix`] with [`Trust::Untrusted`] is a [`Cause::Config`] error, and where the peer does not trust
+    /// this end it is [`Cause::Refused`].
+    pub fn backend(mut self, backend: Backend) -> Self {
+        self.backend = Some(backend);
+        self
+    }
+
+    /// A directory in which this end may have payloads that there is no memory for, in files that have no name and go with the
+    /// session. Default none, or what `SLIPRING_SPILL_DIR` says. A directory that cannot be used for it is a [`Cause::Config`] error.
+    /// Whether an open end can do it is one of its [`Capabilities`](crate::Capabilities): the peer must trust this end, and this
+    /// end the peer.
+    pub fn spill_dir(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.spill_dir = Some(directory.into());
+        self
+    }
+
     /// Whether to fence even where `membarrier` would do. Default [`Fence::Auto`].
     pub fn fence(mut self, fence: Fence) -> Self {
         self.fence = fence;
@@ -179,7 +225,7 @@ impl Options {
             Some(bytes) => bytes,
             None => bytes_from_environment("SLIPRING_MEMORY_LIMIT")?.unwrap_or_else(|| sys::memory_there_is() / 2),
         };
-        Ok(Limits { message, memory, region: REGION_MAX.min(memory), regions: REGIONS })
+        Ok(Limits { message, memory, region: memory, regions: REGIONS })
     }
 
     /// Puts options, environment and defaults in order, and checks them.
@@ -210,6 +256,10 @@ impl Options {
             let which = "pending_limit must be at least 1";
             return Err(Error::new(Cause::InvalidArgument { which }, "open with a pending_limit of 0"));
         }
+        let trust = match self.trust {
+            Some(trust) => trust,
+            None => from_environment("SLIPRING_TRUST", &TRUSTS)?,
+        };
         Ok(Settings {
             kind,
             client_ring: rings.0,
@@ -223,14 +273,44 @@ impl Options {
                 Some(wait) => wait,
                 None => from_environment("SLIPRING_WAIT", &WAITS)?,
             },
-            trust: match self.trust {
-                Some(trust) => trust,
-                None => from_environment("SLIPRING_TRUST", &TRUSTS)?,
-            },
+            trust,
+            backend: self.settle_backend(trust)?,
+            spill_dir: self.settle_spill_dir()?,
             fence: self.fence,
             pending_limit,
             handshake_timeout: self.handshake_timeout.unwrap_or(HANDSHAKE),
         })
+    }
+}
+
+impl Options {
+    /// What this end's memory is made of, which has to go with whom it trusts.
+    fn settle_backend(&self, trust: Trust) -> Result<Backend, Error> {
+        let backend = match self.backend {
+            Some(backend) => backend,
+            None => from_environment("SLIPRING_BACKEND", &BACKENDS)?,
+        };
+        if backend == Backend::Posix && trust == Trust::Untrusted {
+            let tried = "open an untrusting end with memory that has no seals: use Backend::Memfd, or Trust::SameUser";
+            return Err(Error::new(Cause::Config, tried));
+        }
+        Ok(backend)
+    }
+
+    /// The spill directory, from its root on and tried out.
+    fn settle_spill_dir(&self) -> Result<Option<Arc<Path>>, Error> {
+        let told = self.spill_dir.clone().or_else(|| std::env::var_os("SLIPRING_SPILL_DIR").map(PathBuf::from));
+        let Some(told) = told else { return Ok(None) };
+        let tried = || format!("use the spill directory {:?}", told.display().to_string());
+        let whole = std::path::absolute(&told).map_err(|refused| Error::os(Cause::Config, tried(), refused))?;
+        match unnamed::try_out(&whole) {
+            Ok(()) => Ok(Some(whole.into())),
+            Err(refused) if unnamed::is_unknown_to_the_file_system(&refused) => {
+                let why = "its file system has no files without a name (O_TMPFILE), or cannot reserve space";
+                Err(Error::os(Cause::Config, format!("{}: {why}", tried()), refused))
+            }
+            Err(refused) => Err(Error::os(Cause::Config, tried(), refused)),
+        }
     }
 }
 
@@ -248,6 +328,9 @@ pub(crate) struct Settings {
     pub(crate) shared_limit: u64,
     pub(crate) wait: Wait,
     pub(crate) trust: Trust,
+    pub(crate) backend: Backend,
+    /// A directory that was tried out.
+    pub(crate) spill_dir: Option<Arc<Path>>,
     pub(crate) fence: Fence,
     pub(crate) pending_limit: usize,
     pub(crate) handshake_timeout: Duration,
@@ -255,12 +338,26 @@ pub(crate) struct Settings {
 
 const WAITS: [(&str, Wait); 3] = [("adaptive", Wait::Adaptive), ("spin", Wait::Spin), ("park", Wait::Park)];
 const TRUSTS: [(&str, Trust); 2] = [("same-user", Trust::SameUser), ("untrusted", Trust::Untrusted)];
+const BACKENDS: [(&str, Backend); 2] = [("memfd", Backend::Memfd), ("posix", Backend::Posix)];
 
 fn from_environment<T: Copy + Default>(variable: &str, words: &[(&str, T)]) -> Result<T, Error> {
     match std::env::var_os(variable) {
         None => Ok(T::default()),
         Some(value) => parse_word(variable, &value.to_string_lossy(), words),
     }
+}
+
+/// The most bytes of shared memory that this process may have made at once: rings and regions of all its sessions together, and
+/// [shared objects](crate::SharedBuffer) that it built, as long as it has them; 0 is nothing. Default half of what the machine and the
+/// control groups above this process allow. What exists already stays. What would need more is answered [`Cause::OutOfMemory`].
+pub fn limit_memory(bytes: u64) {
+    sys::share::set_limit(bytes);
+}
+
+/// How many bytes of that this process has now.
+#[must_use]
+pub fn memory_taken() -> u64 {
+    sys::share::taken()
 }
 
 /// A number of bytes, plain or with `K`, `M` or `G` behind it for powers of 1024.
@@ -319,6 +416,30 @@ mod tests {
             let error = parse_bytes("SLIPRING_MEMORY_LIMIT", text).expect_err("no number");
             assert_eq!(error.cause(), Cause::Config);
             assert!(error.to_string().contains("512K"), "{error}");
+        }
+    }
+
+    #[test]
+    fn memory_without_seals_is_nothing_for_an_end_that_trusts_nobody() {
+        let posix = Options::default().backend(Backend::Posix).memory_limit(1 << 20);
+        let settings = posix.clone().trust(Trust::SameUser).settle(Kind::Bus).expect("a trusting end");
+        assert_eq!(settings.backend, Backend::Posix);
+        let error = posix.trust(Trust::Untrusted).settle(Kind::Bus).expect_err("an untrusting end");
+        assert_eq!(error.cause(), Cause::Config);
+        assert!(error.to_string().contains("use Backend::Memfd, or Trust::SameUser"), "{error}");
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri makes no files without a name")]
+    fn a_spill_directory_that_cannot_be_used_is_an_error_that_names_it() {
+        // Who is not root is told first that he may not write there.
+        let unknown = if sys::effective_uid() == 0 { "O_TMPFILE" } else { "denied" };
+        for (directory, why) in
+            [("/missing/directory", "No such file"), ("/proc/self/exe", "Not a dir"), ("/proc", unknown)]
+        {
+            let error = Options::default().spill_dir(directory).settle(Kind::Bus).expect_err("unusable");
+            assert_eq!(error.cause(), Cause::Config);
+            assert!(error.to_string().contains(directory) && error.to_string().contains(why), "{error}");
         }
     }
 

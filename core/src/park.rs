@@ -115,6 +115,13 @@ impl Parking {
         self.store();
     }
 
+    /// The peer need not fence any more; the next sleep is protected otherwise. Not while an epoch is open.
+    pub(crate) fn stop_asking(&self) {
+        debug_assert!(self.open.is_none(), "an open epoch counts on the fences");
+        self.fenced.set(0);
+        self.store();
+    }
+
     /// Whether the peer is asked to fence.
     pub(crate) fn asks_for_fences(&self) -> bool {
         self.fenced.get() != 0

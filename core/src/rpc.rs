@@ -19,6 +19,7 @@ mod vacancies;
 pub use claim::{CallClaim, CallCommitError};
 pub use reply::{CallError, Reply, Request};
 
+use crate::capabilities::Capabilities;
 use crate::deadline::Deadline;
 use crate::error::{Cause, Error, Violation};
 use crate::layout::{DEADLINE, Form, SessionKind, kept_for_replies};
@@ -191,9 +192,36 @@ impl RpcBus {
         Ok(Self::new(session, &settings, false))
     }
 
+    /// For the poller, which waits for many ends at once.
+    pub(crate) fn side(&self) -> &Side<Link> {
+        &self.side
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn side_mut(&mut self) -> &mut Side<Link> {
+        &mut self.side
+    }
+
+    /// For the poller: whether there is a request to serve, something to read, or the end.
+    #[inline]
+    pub(crate) fn is_due(&mut self) -> bool {
+        self.served.has_queued() || self.side.is_due()
+    }
+
+    /// For the poller, before nobody looks here: what is left to say goes out if there is room.
+    pub(crate) fn say_what_is_left(&mut self) {
+        self.flush_cancels();
+    }
+
     /// How the session stands. Looks at the socket, so it may be the first to find that the peer is gone.
     pub fn state(&mut self) -> State {
         self.side.state()
+    }
+
+    /// What this session can promise beyond what every one does: what its memory is made of, on both sides.
+    #[must_use]
+    pub fn capabilities(&self) -> Capabilities {
+        self.side.channel().capabilities()
     }
 
     /// What this end has done so far.

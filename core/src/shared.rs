@@ -22,7 +22,8 @@ use std::sync::Arc;
 /// once, and what it gets ([`Lease::shared`](crate::Lease::shared)) is a `SharedBuffer` too, which it may keep, clone, send to other
 /// threads, and pass on. Nothing is ever copied, whomever the receiver trusts: what nobody can change need not be.
 ///
-/// The memory is free when the last holder anywhere has dropped it or died. A process that has one keeps a descriptor for it.
+/// The memory is free when the last holder anywhere has dropped it or died. A process that has one keeps a descriptor for it. Towards
+/// its own [limit](crate::limit_memory) counts what it built, as long as it has it itself.
 ///
 /// ```
 /// use slipring::SharedBuffer;
@@ -46,7 +47,8 @@ impl SharedBuffer {
     /// so that writing it cannot fail.
     ///
     /// # Errors
-    /// [`Cause::OutOfMemory`] where memory or descriptors run out, with the numbers; [`Cause::Interrupted`] by a signal handler;
+    /// [`Cause::OutOfMemory`] where memory, what this process [may take](crate::limit_memory), or descriptors run out, with the
+    /// numbers; [`Cause::Interrupted`] by a signal handler;
     /// [`Cause::Unsupported`] where the kernel cannot seal memory.
     pub fn build(len: usize) -> Result<SharedBuilder, Error> {
         Self::build_until(len, Deadline::NEVER)

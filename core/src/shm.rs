@@ -4,6 +4,10 @@
 //! reserves every page before the peer hears of it, and the reader does not believe that: it looks at seals, size and
 //! holes before it maps. So reading a segment can neither fail for want of memory nor reach past its end, whoever made it.
 //!
+//! Two [kinds](SegmentKind) have no seals. Their reader looks at the same, and at whose file it is; but a peer could still
+//! shorten the file later, and then reading it ends the reader. So they are for peers of the same user, which the session
+//! sees to.
+//!
 //! What is written once and then shared with any number of readers is no segment: that is an [`object`].
 //!
 //! Nothing here knows what stands in the bytes.
@@ -11,25 +15,41 @@
 pub(crate) mod object;
 
 use std::any::Any;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::deadline::Deadline;
 use crate::error::{Cause, Error, Violation};
 use crate::span::{ReadSpan, WriteSpan};
 use crate::sys::fork::Fd;
-use crate::sys::memory::{self, Mapping};
-use crate::sys::{page_size, round_to_page};
+use crate::sys::memory::{self, Mapping, Pages};
+use crate::sys::share::{self, Share};
+use crate::sys::{page_size, round_to_page, unnamed};
 
-/// A segment of our own: mapped for writing, sealed, reserved.
+/// What a segment is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SegmentKind {
+    /// A memfd, sealed.
+    Sealed,
+    /// POSIX shared memory: no seals.
+    Posix,
+    /// A file in a directory that the user chose: no seals, and most of it need not be in memory.
+    Spill,
+}
+
+/// A segment of our own: mapped for writing, reserved, and sealed unless its kind has no seals.
 #[derive(Debug)]
 pub(crate) struct OwnSegment {
     mapping: Arc<Mapping>,
+    /// Of what this process may take, until the last span of this is gone; none where it is no memory.
+    share: Option<Arc<Share>>,
     fd: Option<Fd>,
 }
 
 impl OwnSegment {
-    /// A new segment of at least `len` bytes, all zero; its length is rounded up to whole pages.
+    /// A new sealed segment of at least `len` bytes, all zero; its length is rounded up to whole pages.
     ///
     /// The order matters. Sealing comes before reserving, which takes time in which a stranger of the same user could
     /// open the memfd through `/proc` and map it for writing.
@@ -40,6 +60,7 @@ impl OwnSegment {
     pub(crate) fn create(label: &str, len: usize, deadline: Deadline) -> Result<Self, Error> {
         let len = round_to_page(len.max(1));
         let tried = || format!("make a segment of {len} bytes");
+        let share = share_of(len, tried)?;
         let system = |refused| Error::system(tried(), refused);
         let fd = memory::create(label, len).map_err(system)?;
         let mapping = memory::map_own(&fd, len).map_err(system)?;
@@ -47,13 +68,51 @@ impl OwnSegment {
         if !memory::owner_seals_hold(&fd) {
             return Err(Error::new(UNSEALABLE, tried()));
         }
-        memory::reserve(&fd, &mapping, deadline)?;
-        Ok(Self { mapping: Arc::new(mapping), fd: Some(fd) })
+        memory::reserve(&fd, &mapping, Pages::InMemory, deadline)?;
+        Ok(Self { mapping: Arc::new(mapping), share: Some(share), fd: Some(fd) })
+    }
+
+    /// The same of POSIX shared memory, without seals.
+    ///
+    /// # Errors
+    /// As for [`create`](Self::create); [`Cause::Unsupported`] where there is no POSIX shared memory.
+    pub(crate) fn create_posix(len: usize, deadline: Deadline) -> Result<Self, Error> {
+        let len = round_to_page(len.max(1));
+        let tried = || format!("make a segment of {len} bytes of POSIX shared memory");
+        let system = |refused: io::Error| match refused.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => Error::os(NO_POSIX, tried(), refused),
+            _ => Error::system(tried(), refused),
+        };
+        let share = share_of(len, tried)?;
+        let fd = unnamed::in_shared_memory(len).map_err(system)?;
+        if unnamed::pages_of(&fd).map_err(system)? != Pages::InMemory {
+            return Err(Error::new(NO_POSIX, tried()));
+        }
+        Self::finish_unsealed(&fd, len, Some(share), deadline).map_err(|stop| stop.into_error(tried()))
+    }
+
+    /// The same in a file of `directory`, most of which need not be in memory.
+    ///
+    /// # Errors
+    /// As for [`create`](Self::create), where [`Cause::OutOfMemory`] may also mean that the disk is full.
+    pub(crate) fn create_spill(directory: &Path, len: usize, deadline: Deadline) -> Result<Self, Error> {
+        let len = round_to_page(len.max(1));
+        let tried = || format!("make a spill segment of {len} bytes in {}", directory.display());
+        let fd = unnamed::in_directory(directory, len).map_err(|refused| Error::system(tried(), refused))?;
+        Self::finish_unsealed(&fd, len, None, deadline).map_err(|stop| stop.into_error(tried()))
+    }
+
+    /// Maps and reserves a file without seals, and keeps of its descriptors only one that cannot write.
+    fn finish_unsealed(fd: &Fd, len: usize, share: Option<Arc<Share>>, deadline: Deadline) -> Result<Self, Stop> {
+        let mapping = memory::map_own(fd, len)?;
+        memory::reserve(fd, &mapping, unnamed::pages_of(fd)?, deadline)?;
+        let fd = unnamed::read_only(fd)?;
+        Ok(Self { mapping: Arc::new(mapping), share, fd: Some(fd) })
     }
 
     /// All of it. The map lives as long as any span of it.
     pub(crate) fn span(&self) -> WriteSpan {
-        let keeper: Arc<dyn Any + Send + Sync> = self.mapping.clone();
+        let keeper: Arc<dyn Any + Send + Sync> = Arc::new((self.mapping.clone(), self.share.clone()));
         // SAFETY: the map is as long as it says, page-aligned, writable, and lives as long as `keeper`; only spans of
         // this segment reach it, because the address leaves this file nowhere else.
         unsafe { WriteSpan::from_raw(self.mapping.base(), self.mapping.len(), keeper) }
@@ -75,6 +134,45 @@ impl OwnSegment {
     }
 }
 
+/// Why a segment was not finished: what the system said, or an error that says all.
+enum Stop {
+    System(io::Error),
+    Told(Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(refused: io::Error) -> Self {
+        Self::System(refused)
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Told(error)
+    }
+}
+
+impl Stop {
+    fn into_error(self, tried: String) -> Error {
+        match self {
+            Self::System(refused) => Error::system(tried, refused),
+            Self::Told(error) => error,
+        }
+    }
+}
+
+/// Why a machine without `/dev/shm`, or with something else there, has no such memory.
+const NO_POSIX: Cause = Cause::Unsupported { what: "POSIX shared memory (a tmpfs that can be written at /dev/shm)" };
+
+/// The memory of a segment or object of `len` bytes, if this process may take so much.
+fn share_of(len: usize, tried: impl Fn() -> String) -> Result<Arc<Share>, Error> {
+    Share::take(len as u64).map(Arc::new).ok_or_else(|| {
+        let (taken, limit) = (share::taken(), share::limit());
+        let found = format!("this process has taken {taken} of the {limit} bytes that it may (limit_memory)");
+        Error::new(Cause::OutOfMemory, format!("{}: {found}", tried()))
+    })
+}
+
 /// Why a kernel older than Linux 5.1, or one that only pretends, cannot hold a segment.
 const UNSEALABLE: Cause = Cause::Unsupported { what: "memory sealed against writers (F_SEAL_FUTURE_WRITE, Linux 5.1)" };
 
@@ -85,18 +183,22 @@ pub(crate) struct PeerSegment {
 }
 
 impl PeerSegment {
-    /// Checks and maps what the peer sent: `told_len` is the size that it claims, `max_len` the most that we accept.
-    /// The descriptor is closed either way.
+    /// Checks and maps what the peer sent, which is to be of this `kind`: `told_len` is the size that it claims, `max_len` the
+    /// most that we accept. The descriptor is closed either way.
     ///
     /// # Errors
     /// [`Cause::Corrupt`] with the check that failed; [`Cause::OutOfMemory`] where the map cannot be had.
-    pub(crate) fn attach(fd: Fd, told_len: u64, max_len: u64) -> Result<Self, Error> {
+    pub(crate) fn attach(fd: Fd, kind: SegmentKind, told_len: u64, max_len: u64) -> Result<Self, Error> {
         let tried = || format!("map the peer's segment of {told_len} bytes");
         let corrupt = |violation, found: String| Error::new(Cause::Corrupt(violation), format!("{}: {found}", tried()));
-        if !memory::has_required_seals(&fd) {
+        if kind == SegmentKind::Sealed && !memory::has_required_seals(&fd) {
             return Err(corrupt(Violation::Seals, "it can still be written or resized".into()));
         }
-        // Sealed: from here on neither the size nor the blocks can shrink.
+        let pages = unnamed::pages_of(&fd).map_err(|refused| Error::system(tried(), refused))?;
+        if !is_made_of(kind, &fd, pages).map_err(|refused| Error::system(tried(), refused))? {
+            return Err(corrupt(Violation::Backing, format!("it is not of the kind {kind:?}")));
+        }
+        // Where it is sealed neither the size nor the blocks can shrink from here on.
         let (size, present) = memory::size_and_blocks(&fd).map_err(|refused| Error::system(tried(), refused))?;
         let len = usize::try_from(size).unwrap_or(usize::MAX);
         if size == 0 || size != told_len || size > max_len || !len.is_multiple_of(page_size()) {
@@ -106,7 +208,7 @@ impl PeerSegment {
         if present < size {
             return Err(corrupt(Violation::Sparse, format!("only {present} exist")));
         }
-        let mapping = memory::map_peer(&fd, len).map_err(|refused| Error::system(tried(), refused))?;
+        let mapping = memory::map_peer(&fd, len, pages).map_err(|refused| Error::system(tried(), refused))?;
         Ok(Self { mapping: Arc::new(mapping) })
     }
 
@@ -119,11 +221,21 @@ impl PeerSegment {
     }
 }
 
+/// Whether a file is what a segment of this kind is made of. What has the seals is a memfd.
+fn is_made_of(kind: SegmentKind, fd: &Fd, pages: Pages) -> io::Result<bool> {
+    match kind {
+        SegmentKind::Sealed => Ok(true),
+        SegmentKind::Posix => Ok(pages == Pages::InMemory && unnamed::is_ours_and_nameless(fd)?),
+        SegmentKind::Spill => unnamed::is_ours_and_nameless(fd),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use rustix::fs::SealFlags;
 
     use super::*;
+    use crate::session::name::tests::Scratch;
     use crate::sync::Ordering;
 
     const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::SEAL);
@@ -158,7 +270,8 @@ mod tests {
     fn what_the_owner_writes_the_peer_reads() {
         let mut segment = own(100);
         assert_eq!(segment.len(), page_size());
-        let peer = PeerSegment::attach(sent(&segment), segment.len() as u64, 1 << 20).expect("attach");
+        let peer =
+            PeerSegment::attach(sent(&segment), SegmentKind::Sealed, segment.len() as u64, 1 << 20).expect("attach");
         segment.forget_fd();
         assert!(segment.fd().is_none());
         let (write, read) = (segment.span(), peer.span());
@@ -174,12 +287,18 @@ mod tests {
         let segment = own(page_size());
         let len = segment.len() as u64;
         for (told, max) in [(len * 1024, u64::MAX), (len - 1, u64::MAX), (0, u64::MAX), (len, len - 1)] {
-            assert_eq!(violation(PeerSegment::attach(sent(&segment), told, max)), Violation::SegmentSize);
+            assert_eq!(
+                violation(PeerSegment::attach(sent(&segment), SegmentKind::Sealed, told, max)),
+                Violation::SegmentSize
+            );
         }
-        PeerSegment::attach(sent(&segment), len, len).expect("exactly right");
+        PeerSegment::attach(sent(&segment), SegmentKind::Sealed, len, len).expect("exactly right");
         for odd in [0, 100, page_size() + 1] {
             let fd = forged(odd, SEALS | SealFlags::FUTURE_WRITE, odd > 0);
-            assert_eq!(violation(PeerSegment::attach(fd, odd as u64, u64::MAX)), Violation::SegmentSize);
+            assert_eq!(
+                violation(PeerSegment::attach(fd, SegmentKind::Sealed, odd as u64, u64::MAX)),
+                Violation::SegmentSize
+            );
         }
     }
 
@@ -188,18 +307,109 @@ mod tests {
         let len = 2 * page_size();
         for seals in [SealFlags::empty(), SEALS, SealFlags::FUTURE_WRITE | SealFlags::SEAL, SealFlags::WRITE] {
             let fd = forged(len, seals, true);
-            assert_eq!(violation(PeerSegment::attach(fd, len as u64, u64::MAX)), Violation::Seals);
+            assert_eq!(violation(PeerSegment::attach(fd, SegmentKind::Sealed, len as u64, u64::MAX)), Violation::Seals);
         }
         let fd = forged(len, SEALS | SealFlags::FUTURE_WRITE, false);
-        assert_eq!(violation(PeerSegment::attach(fd, len as u64, u64::MAX)), Violation::Sparse);
+        assert_eq!(violation(PeerSegment::attach(fd, SegmentKind::Sealed, len as u64, u64::MAX)), Violation::Sparse);
         let fd = forged(len, SEALS | SealFlags::FUTURE_WRITE, true);
-        PeerSegment::attach(fd, len as u64, u64::MAX).expect("sealed and whole");
+        PeerSegment::attach(fd, SegmentKind::Sealed, len as u64, u64::MAX).expect("sealed and whole");
+    }
+
+    /// One of each kind that has no seals, and what `/proc/self/maps` shows of its place.
+    fn unsealed(scratch: &Scratch, len: usize) -> [(OwnSegment, SegmentKind, String); 2] {
+        let posix = OwnSegment::create_posix(len, Deadline::NEVER).expect("POSIX shared memory");
+        let spill = OwnSegment::create_spill(scratch.path(), len, Deadline::NEVER).expect("a spill segment");
+        let directory = scratch.path().display().to_string();
+        [(posix, SegmentKind::Posix, "/dev/shm/".into()), (spill, SegmentKind::Spill, directory)]
+    }
+
+    #[test]
+    fn segments_without_seals_are_whole_read_and_shown_where_they_are() {
+        let scratch = Scratch::new();
+        let len = (2 << 20) + page_size();
+        for (segment, kind, place) in unsealed(&scratch, len) {
+            let (size, present) = memory::size_and_blocks(segment.fd().expect("not forgotten")).expect("stat");
+            assert!(size == len as u64 && present >= size, "{kind:?}: {present} of {size}");
+            let peer = PeerSegment::attach(sent(&segment), kind, size, size).expect("attach");
+            segment.span().store_u64(64, 42, Ordering::Release);
+            let mut word = [0; 8];
+            peer.span().read(64, &mut word);
+            assert_eq!(u64::from_le_bytes(word), 42, "{kind:?}");
+            let maps = std::fs::read_to_string("/proc/self/maps").expect("our own maps");
+            let shown = maps.lines().filter(|line| line.contains(&place) && line.ends_with(" (deleted)"));
+            let shown: Vec<_> = shown.filter_map(|line| line.split(' ').nth(1)).collect();
+            assert!(shown.contains(&"rw-s") && shown.contains(&"r--s"), "{kind:?}: {maps}");
+        }
+        assert_eq!(std::fs::read_dir(scratch.path()).expect("a directory").count(), 0, "no name is left");
+    }
+
+    #[test]
+    fn a_segment_of_another_kind_than_was_told_is_refused() {
+        let scratch = Scratch::new();
+        let len = page_size() as u64;
+        for (segment, kind, _) in unsealed(&scratch, page_size()) {
+            assert_eq!(
+                violation(PeerSegment::attach(sent(&segment), SegmentKind::Sealed, len, len)),
+                Violation::Seals,
+                "{kind:?}"
+            );
+        }
+        let named = || {
+            let path = scratch.path().join("named");
+            std::fs::write(&path, vec![0; page_size()]).expect("a file");
+            Fd::make(|| Ok(std::fs::File::open(&path)?.into())).expect("readable")
+        };
+        let device = || Fd::make(|| Ok(std::fs::File::open("/dev/zero")?.into())).expect("readable");
+        for kind in [SegmentKind::Posix, SegmentKind::Spill] {
+            for fd in [named(), device()] {
+                assert_eq!(violation(PeerSegment::attach(fd, kind, len, len)), Violation::Backing, "{kind:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn sizes_and_holes_are_looked_at_without_seals_too() {
+        let scratch = Scratch::new();
+        let len = page_size() as u64;
+        for (segment, kind, _) in unsealed(&scratch, page_size()) {
+            for (told, max) in [(len * 2, u64::MAX), (len - 1, u64::MAX), (0, u64::MAX), (len, len - 1)] {
+                assert_eq!(violation(PeerSegment::attach(sent(&segment), kind, told, max)), Violation::SegmentSize);
+            }
+        }
+        let sparse = [
+            (unnamed::in_shared_memory(page_size()), SegmentKind::Posix),
+            (unnamed::in_directory(scratch.path(), page_size()), SegmentKind::Spill),
+        ];
+        for (fd, kind) in sparse {
+            assert_eq!(violation(PeerSegment::attach(fd.expect("a file"), kind, len, len)), Violation::Sparse);
+        }
+    }
+
+    #[test]
+    fn segments_without_seals_have_deadlines_and_limits() {
+        let scratch = Scratch::new();
+        let two_pieces = 4 << 20;
+        for late in [
+            OwnSegment::create_posix(two_pieces, Deadline::NOW),
+            OwnSegment::create_spill(scratch.path(), two_pieces, Deadline::NOW),
+        ] {
+            assert_eq!(late.expect_err("two pieces").cause(), Cause::Timeout);
+        }
+        for large in [
+            OwnSegment::create_posix(1 << 45, Deadline::NEVER),
+            OwnSegment::create_spill(scratch.path(), 1 << 60, Deadline::NEVER),
+        ] {
+            assert_eq!(large.expect_err("more than there is").cause(), Cause::OutOfMemory);
+        }
     }
 
     #[test]
     fn other_kinds_of_file_are_refused() {
         let null = Fd::make(|| Ok(std::fs::File::open("/dev/null")?.into())).expect("/dev/null");
-        assert_eq!(violation(PeerSegment::attach(null, page_size() as u64, u64::MAX)), Violation::Seals);
+        assert_eq!(
+            violation(PeerSegment::attach(null, SegmentKind::Sealed, page_size() as u64, u64::MAX)),
+            Violation::Seals
+        );
     }
 
     #[test]

@@ -4,7 +4,11 @@
 //! deadline, until the peer is gone. What differs between the product and the models is behind [`Channel`]: how to ring, how to
 //! sleep, what came over the socket, and the barrier. So the models run the waiting that ships.
 
+mod polling;
 mod waiting;
+
+pub(crate) use polling::Rest;
+pub(crate) use waiting::NAP;
 
 use crate::blocks::{Incoming, Limits, Outgoing};
 use crate::deadline::Deadline;
@@ -17,7 +21,7 @@ use crate::returns::{ReturnReader, ReturnWriter};
 use crate::ring::{Reader, Taken, Writer};
 use crate::span::{ReadHeader, ReadSpan, WriteHeader, WriteSpan};
 use crate::sync::Ordering::{Acquire, Relaxed, Release};
-use crate::wait::{Budget, Pulse, Wait};
+use crate::wait::{Budget, Pulse, Sleeps, Wait};
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,8 +53,17 @@ pub(crate) trait Channel {
     /// Everything that the peer ever said has been read.
     fn all_read(&mut self);
 
+    /// Whether regions can be made that are no memory.
+    fn may_spill(&self) -> bool;
+
     /// Makes region `id` of our arena and announces it. `None`: the peer has to read its socket first.
-    fn make_region(&mut self, id: u32, bytes: u64, deadline: Deadline) -> Result<Option<WriteSpan>, Cause>;
+    fn make_region(
+        &mut self,
+        id: u32,
+        bytes: u64,
+        kind: RegionKind,
+        deadline: Deadline,
+    ) -> Result<Option<WriteSpan>, Cause>;
 
     /// Tells the peer to forget a region of ours. Whether the record went out.
     fn forget_region(&mut self, id: u32) -> bool;
@@ -71,6 +84,15 @@ pub(crate) struct Heard {
     pub(crate) violation: Option<Violation>,
     /// A region was announced that cannot be taken for want of memory or descriptors. It stays announced.
     pub(crate) starved: bool,
+}
+
+/// Where a region of ours is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RegionKind {
+    /// In memory, of which there is as much as both sides allow.
+    Memory,
+    /// In a file, where this side has a directory for it and the peer takes such regions.
+    Spill,
 }
 
 /// What a record told.
@@ -160,10 +182,15 @@ pub(crate) struct Side<C> {
     over: Option<Cause>,
     /// An announced region could not be taken at the last look.
     starved: bool,
+    /// Something came over the socket that has not been read.
+    unheard: bool,
     /// What the last answer `Full` was for, or a frame.
     pub(crate) full: Want,
     /// A foreign event loop watches the descriptor.
     watched: Cell<bool>,
+    sleeps: Sleeps,
+    /// The peer is asked to fence for as long as sleeps are frequent.
+    fenced_for_now: bool,
     one_cpu: bool,
     inline_limit: usize,
     /// Payloads shorter than this may be sent; none once the session is over. (One comparison for both.)
@@ -230,8 +257,11 @@ impl<C: Channel> Side<C> {
             pulse: Pulse::new(),
             over: None,
             starved: false,
+            unheard: false,
             full: Want::Data,
             watched: Cell::new(false),
+            sleeps: Sleeps::default(),
+            fenced_for_now: false,
             one_cpu: terms.one_cpu,
             inline_limit,
             send_below: inline_limit + 1,
@@ -376,6 +406,7 @@ impl<C: Channel> Side<C> {
         }
         self.keep_distance();
         self.channel.passed(self.reader.released());
+        self.spare_fences();
         self.stored(Reasons::ROOM)
     }
 
@@ -399,6 +430,7 @@ impl<C: Channel> Side<C> {
     #[inline(never)]
     pub(crate) fn attend(&mut self) {
         self.pulse.looked();
+        self.unheard = false;
         let trimmed = self.trim();
         self.channel.passed(self.reader.released());
         let heard = self.channel.hear();

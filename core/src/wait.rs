@@ -97,8 +97,46 @@ pub(crate) fn gathering(calls: u32) -> Duration {
     Duration::from_nanos((u64::from(calls) * 56).min(10_000))
 }
 
+/// Whether a side sleeps so often that it should ask its peer for fences.
+///
+/// A nap has a timer, and setting and clearing one costs as much as a tenth of a wake-up. That is nothing where sleeps are
+/// rare, and a fence for each store is nothing where the peer sleeps between any two of them. So a side that sleeps again
+/// and again after a few frames asks for fences and goes without naps, until it sees a stream.
+#[derive(Debug, Default)]
+pub(crate) struct Sleeps {
+    /// Frames moved when the last sleep began.
+    frames: u64,
+    /// Sleeps in a row with few frames between them.
+    short: u32,
+}
+
+impl Sleeps {
+    /// So few frames between two sleeps are no stream.
+    const FEW: u64 = 64;
+    /// So many short runs in a row are a habit. A model has no time for more.
+    const OFTEN: u32 = if cfg!(loom) { 2 } else { 16 };
+    /// So many frames without a sleep are a stream, in which every fence counts.
+    const MANY: u64 = 2048;
+
+    /// A sleep begins after `frames` in all. Whether such sleeps have become a habit.
+    pub(crate) fn begin(&mut self, frames: u64) -> bool {
+        self.short = if frames - self.frames < Self::FEW { self.short.saturating_add(1) } else { 0 };
+        self.frames = frames;
+        self.short >= Self::OFTEN
+    }
+
+    /// Whether a stream has come since the last sleep.
+    pub(crate) fn streams(&self, frames: u64) -> bool {
+        frames - self.frames >= Self::MANY
+    }
+}
+
 /// How long may pass without a look at the session socket.
 pub(crate) const PULSE: Duration = Duration::from_millis(1);
+
+/// How long whoever waits on many sessions, and finds something in those that it looks at, may leave the others to their bells:
+/// half of what waking somebody costs, so that it adds little to that. The look costs a system call, some 2 % of this.
+pub(crate) const GLANCE: Duration = Duration::from_micros(20);
 
 /// Calls between two looks at the clock, at the most: a reading costs as much as several frames (100 ns on the virtual
 /// machine of this project's records, where at every 32nd frame it was a fifth of a stream's time).
@@ -107,11 +145,13 @@ const STRIDE_MAX: u64 = 256;
 /// What a call that did nothing counts for, because only a run of such calls can be the user's whole wait.
 const IDLE: u64 = 8;
 
-/// Tells when about a millisecond has passed, without reading the clock at every call.
+/// Tells when about a millisecond, or another period, has passed, without reading the clock at every call.
 ///
 /// The stride adapts: callers that come often read the clock at every 256th call, callers that come rarely at each.
 #[derive(Debug)]
 pub(crate) struct Pulse {
+    /// How long may pass between two looks.
+    period: Duration,
     /// The count of calls at which the clock is read next.
     due: u64,
     stride: u64,
@@ -121,7 +161,12 @@ pub(crate) struct Pulse {
 
 impl Pulse {
     pub(crate) fn new() -> Self {
-        Self { due: 0, stride: 1, last_look: None, last_clock: None }
+        Self::every(PULSE)
+    }
+
+    /// One with another period.
+    pub(crate) fn every(period: Duration) -> Self {
+        Self { period, due: 0, stride: 1, last_look: None, last_clock: None }
     }
 
     /// Whether the socket is due, after `calls` calls that the caller counts anyway.
@@ -140,17 +185,17 @@ impl Pulse {
     #[inline(never)]
     fn read_clock(&mut self, calls: u64) -> bool {
         let now = now();
-        let since_clock = self.last_clock.map_or(PULSE, |last| now - last);
-        self.stride = if since_clock > PULSE / 4 {
+        let since_clock = self.last_clock.map_or(self.period, |last| now - last);
+        self.stride = if since_clock > self.period / 4 {
             (self.stride / 8).max(1)
-        } else if since_clock < PULSE / 16 {
+        } else if since_clock < self.period / 16 {
             (self.stride * 2).min(STRIDE_MAX)
         } else {
             self.stride
         };
         self.due = calls + self.stride;
         self.last_clock = Some(now);
-        let due = self.last_look.is_none_or(|last| now - last >= PULSE);
+        let due = self.last_look.is_none_or(|last| now - last >= self.period);
         if due {
             self.last_look = Some(now);
         }
@@ -191,6 +236,15 @@ mod tests {
         assert_eq!(budget.get(), Duration::ZERO);
         budget.slept(WAKE_COST);
         assert_eq!(budget.get(), WAKE_COST);
+    }
+
+    #[test]
+    fn sleeps_are_a_habit_after_many_with_little_between_and_no_longer_after_a_run() {
+        let mut sleeps = Sleeps::default();
+        assert!((0..15).all(|frame| !sleeps.begin(frame)));
+        assert!(sleeps.begin(77) && sleeps.begin(79));
+        assert!(!sleeps.streams(79 + 2047) && sleeps.streams(79 + 2048));
+        assert!(!sleeps.begin(79 + 64), "a run of frames ends the habit");
     }
 
     #[test]

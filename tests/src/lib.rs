@@ -7,6 +7,7 @@
 
 pub mod alarm;
 pub mod alone;
+pub mod backend;
 pub mod chance;
 pub mod frames;
 pub mod limits;

@@ -12,7 +12,7 @@ pub struct Holdings {
     pub fds: usize,
     /// Mapped areas of memory, of whatever kind. The allocator and the stacks of threads come and go by a few.
     pub maps: usize,
-    /// Mapped segments: areas of a memfd. These are nobody's but ours.
+    /// Mapped segments: areas of a memfd or of POSIX shared memory. These are nobody's but ours.
     pub segments: usize,
     /// Threads.
     pub threads: usize,
@@ -27,7 +27,7 @@ pub fn holdings(pid: u32) -> Holdings {
     Holdings {
         fds: count(pid, "fd"),
         maps: maps.lines().count(),
-        segments: maps.lines().filter(|line| line.contains("/memfd:")).count(),
+        segments: maps.lines().filter(|line| line.contains("/memfd:") || line.contains("/dev/shm/")).count(),
         threads: count(pid, "task"),
         rss: resident_kib(pid),
     }
@@ -54,6 +54,14 @@ pub fn open_files(pid: u32) -> Vec<String> {
     // One may be closed between listing and reading.
     let targets = entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
     targets.map(|target| target.to_string_lossy().into_owned()).collect()
+}
+
+/// What the segments that process `pid` has mapped are called: `/memfd:…` or `/dev/shm/…`.
+#[must_use]
+pub fn segment_names(pid: u32) -> Vec<String> {
+    let maps = read(pid, "maps");
+    let names = maps.lines().filter_map(|line| line.find('/').map(|at| line[at..].to_owned()));
+    names.filter(|name| name.starts_with("/memfd:") || name.starts_with("/dev/shm/")).collect()
 }
 
 /// Whether process `pid` runs the program called `name`.
@@ -109,7 +117,28 @@ fn read(pid: u32, file: &str) -> String {
 }
 
 fn resident_kib(pid: u32) -> u64 {
+    kib(pid, "VmRSS:")
+}
+
+/// The most memory that process `pid` ever had, in KiB: resident, and address space, as `/proc/<pid>/status` names them.
+#[must_use]
+pub fn peaks_kib(pid: u32) -> (u64, u64) {
+    (kib(pid, "VmHWM:"), kib(pid, "VmPeak:"))
+}
+
+fn kib(pid: u32, name: &str) -> u64 {
     let status = read(pid, "status");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a living process has memory");
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a living process has memory");
     line.trim().trim_end_matches(" kB").parse().expect("the kernel writes a number")
+}
+
+/// Bytes of memory that the machine has to spare.
+///
+/// # Panics
+/// If `/proc` does not say.
+#[must_use]
+pub fn available_memory() -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").expect("/proc is there");
+    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:")).expect("a line for it");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") * 1024
 }

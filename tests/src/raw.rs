@@ -3,19 +3,23 @@
 //! [`wire`] says and understands the handshake's messages, [`socket`] moves them with whatever descriptors one likes, and
 //! [`memory`] makes segments that need not be sealed, whole or true. [`outboxes`] and [`records`] list what must be refused.
 //! [`End`] is one side of a finished session: it behaves until it is told to write something else ([`blocks`] are its
-//! arena, [`objects`] what it shares).
+//! arena, [`objects`] what it shares). [`talk`] uses one as an honest process would, while [`scribble`] writes over what it
+//! says.
 
 pub mod blocks;
 pub mod memory;
 pub mod objects;
 pub mod outboxes;
 pub mod records;
+pub mod scribble;
 pub mod socket;
+pub mod talk;
 pub mod wire;
 
 use memory::{Segment, View};
 use slipring::{Bus, Cause, Error, Listener, Options, RpcBus};
 use socket::{Socket, SocketListener};
+use std::sync::Arc;
 use std::thread;
 use wire::{Message, NO_RETURNS, RECEIVING_RING, RETURNS};
 
@@ -82,8 +86,8 @@ pub mod layout {
 pub struct End {
     /// The session socket.
     pub socket: Socket,
-    /// Our outbox, which we can write.
-    pub mine: Segment,
+    /// Our outbox, which we can write, from more than one thread.
+    pub mine: Arc<Segment>,
     /// The other side's.
     pub theirs: View,
     /// Bytes of the ring in our outbox.
@@ -98,6 +102,8 @@ pub struct End {
     pub returns: u64,
     /// How many blocks we have given back.
     pub returned: u64,
+    /// Entries of the return ring in the other side's outbox.
+    pub their_returns: u64,
 }
 
 /// A frame of the other side's.
@@ -115,8 +121,9 @@ pub struct Said {
 
 impl End {
     fn new(socket: Socket, mine: Segment, theirs: View, geometry: [u64; 4]) -> Self {
-        let [ring, returns, their_ring, _] = geometry;
-        Self { socket, mine, theirs, ring, tail: 0, their_ring, head: 0, returns, returned: 0 }
+        let [ring, returns, their_ring, their_returns] = geometry;
+        let mine = Arc::new(mine);
+        Self { socket, mine, theirs, ring, tail: 0, their_ring, head: 0, returns, returned: 0, their_returns }
     }
 
     /// Index of a position in the whole outbox.
@@ -234,8 +241,17 @@ pub fn client_by<T>(
 /// If the listener does anything unexpected.
 #[must_use]
 pub fn client_of_another_process(address: &str) -> End {
+    client_of_another_process_by(address, &wire::hello())
+}
+
+/// The same for any session, introduced by `hello`.
+///
+/// # Panics
+/// If the listener does anything unexpected.
+#[must_use]
+pub fn client_of_another_process_by(address: &str, hello: &Message) -> End {
     let socket = Socket::connect(address);
-    assert!(socket.send(&wire::hello().bytes()));
+    assert!(socket.send(&hello.bytes()));
     Joining::answer_offer(socket).settle()
 }
 
@@ -271,8 +287,7 @@ pub fn listener_for(address: &str, ring: u64, options: &Options) -> (End, Bus) {
 /// # Panics
 /// If the bus does anything unexpected.
 pub fn callee_for(address: &str, ring: u64, options: &Options) -> (End, RpcBus) {
-    let offer = wire::offer([ring, RETURNS], [ring, RETURNS], 0).for_calls();
-    listener_by(address, &offer, || RpcBus::connect(address, options))
+    listener_by(address, &answering(ring), || RpcBus::connect(address, options))
 }
 
 /// The same for any session, with that offer; the size of the segment is put in.
@@ -297,14 +312,29 @@ pub fn listener_by<T: Send>(
 /// # Panics
 /// If the client does anything unexpected.
 pub fn listener_for_another_process(address: &str, ring: u64, connect: impl FnOnce()) -> End {
+    listener_for_another_process_by(address, receiving(ring), connect)
+}
+
+/// The same for any session, with that offer; the size of the segment is put in.
+///
+/// # Panics
+/// If the client does anything unexpected.
+pub fn listener_for_another_process_by(address: &str, offer: Message, connect: impl FnOnce()) -> End {
     let listener = SocketListener::bind(address);
     connect();
-    serve(&listener, receiving(ring))
+    serve(&listener, offer)
 }
 
 /// The offer of a listener that receives.
-fn receiving(ring: u64) -> Message {
+#[must_use]
+pub fn receiving(ring: u64) -> Message {
     wire::offer([ring, NO_RETURNS], [RECEIVING_RING, RETURNS], 0)
+}
+
+/// The offer of a listener for calls, with rings of `ring` bytes both ways.
+#[must_use]
+pub fn answering(ring: u64) -> Message {
+    wire::offer([ring, RETURNS], [ring, RETURNS], 0).for_calls()
 }
 
 fn serve(listener: &SocketListener, mut offer: Message) -> End {

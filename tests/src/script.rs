@@ -18,11 +18,12 @@
 //! fork   exec                    have a child; its number
 //! storm US                       signals to oneself      refuse-membarrier ERRNO   a kernel without it
 //! knock ADDRESS STAGE   pose ADDRESS STAGE               a handshake that goes no further (client, listener)
+//! scribble ADDRESS SEED          a session of a peer that writes over its own words; says so when it listens
 //! race ADDRESS WITNESS ROUNDS [killed]   see `race`      churn ADDRESS COUNT       connect, say one thing, close
 //! ```
 //!
-//! and the orders of [`calls`] and [`objects`]. OPTION: `capacity=` `reverse=` `inline=` `wait=` `trust=` `fence=` `handshake=MS` `memory=` `shared=`
-//! `message=` `in-flight=` `serves=yes|no`.
+//! and the orders of [`calls`] and [`objects`]. OPTION: `capacity=` `reverse=` `inline=` `wait=` `trust=` `backend=` `fence=`
+//! `handshake=MS` `memory=` `message=` `spill=` `shared=` `in-flight=` `serves=yes|no`.
 
 mod calls;
 mod crowd;
@@ -31,7 +32,7 @@ mod objects;
 use crate::alone::{self, Forked};
 use crate::chance::Chance;
 use crate::{alarm, frames, raw, seccomp};
-use slipring::{Bus, Cause, Deadline, Error, Fence, Listener, Message, Options, RpcBus, Trust, Wait};
+use slipring::{Backend, Bus, Cause, Deadline, Error, Fence, Listener, Message, Options, RpcBus, Trust, Wait};
 use std::io::{BufRead, Write};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -108,9 +109,12 @@ impl<'a> Order<'a> {
             ("wait", "adaptive") => options.wait(Wait::Adaptive),
             ("trust", "untrusted") => options.trust(Trust::Untrusted),
             ("trust", "same-user") => options.trust(Trust::SameUser),
+            ("backend", "memfd") => options.backend(Backend::Memfd),
+            ("backend", "posix") => options.backend(Backend::Posix),
             ("fence", "always") => options.fence(Fence::Always),
             ("reverse", bytes) => options.capacity_reverse(number(bytes) as usize),
             ("memory", bytes) => options.memory_limit(number(bytes)),
+            ("spill", directory) => options.spill_dir(directory),
             ("shared", bytes) => options.shared_limit(number(bytes)),
             ("message", bytes) => options.max_message(number(bytes)),
             ("in-flight", calls) => options.in_flight(number(calls) as u32),
@@ -201,6 +205,7 @@ impl Script {
             "churn" => return crowd::churn(order.word(0), order.number(1)),
             "knock" => self.raw = Some(raw::knock(order.word(0), order.word(1))),
             "pose" => self.raw = Some(raw::pose(order.word(0), order.word(1), || say("ok"))),
+            "scribble" => raw::scribble::run(raw::scribble::Plan::of(order.number(1)), order.word(0), || say("ok")),
             "storm" => alarm::interrupt_this_thread_every(Duration::from_micros(order.number(0))),
             "refuse-membarrier" => seccomp::refuse_membarrier(order.number(0) as i32),
             _ => return self.tell(order),

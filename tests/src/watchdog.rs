@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -38,6 +39,50 @@ pub fn watchdog_for(what: &str, patience: Duration) -> Watchdog {
         }
     });
     Watchdog { _alive: alive }
+}
+
+/// Watches calls, each on its own: as long as one follows the other, the whole may take any time.
+#[derive(Debug)]
+#[must_use = "a watchdog that is dropped watches nothing"]
+pub struct Heartbeat {
+    /// How many calls began, and the last of them; the thread that looks at it ends with this.
+    beats: Arc<Mutex<(u64, &'static str)>>,
+}
+
+impl Heartbeat {
+    /// The last call has ended, and `what` begins.
+    ///
+    /// # Panics
+    /// Never: nobody panics while counting.
+    pub fn beat(&self, what: &'static str) {
+        let mut beats = self.beats.lock().expect("nobody panics while counting");
+        *beats = (beats.0 + 1, what);
+    }
+}
+
+/// Aborts this process, naming the call, unless one [beat](Heartbeat::beat) follows the other within ten seconds.
+///
+/// # Panics
+/// Never: nobody panics while counting.
+pub fn heartbeat() -> Heartbeat {
+    let beats = Arc::new(Mutex::new((0, "the first call")));
+    let watched = Arc::downgrade(&beats);
+    thread::spawn(move || {
+        block_signals();
+        let (mut last, mut steps) = (0, 0);
+        while let Some(beats) = watched.upgrade() {
+            let (number, what) = *beats.lock().expect("nobody panics while counting");
+            drop(beats);
+            (last, steps) = if number == last { (last, steps + 1) } else { (number, 0) };
+            if STEP * steps > PATIENCE {
+                let text = format!("\nwatchdog: {what} did not end\n{}", threads());
+                let _ = rustix::io::write(std::io::stderr(), text.as_bytes());
+                std::process::abort();
+            }
+            thread::sleep(STEP);
+        }
+    });
+    Heartbeat { beats }
 }
 
 /// Waits in small steps and counts those, not the time: where real-time processes keep a machine to themselves for most of

@@ -375,15 +375,26 @@ fn a_bad_word_in_the_environment_is_a_config_error_and_an_option_overrules_it() 
         ("SLIPRING_WAIT", "", "wait=spin"),
         ("SLIPRING_TRUST", "everybody", "trust=same-user"),
         ("SLIPRING_TRUST", "Untrusted", "trust=untrusted"),
+        ("SLIPRING_BACKEND", "shm", "backend=posix"),
+        ("SLIPRING_SPILL_DIR", "/missing/directory", "spill=/tmp"),
     ] {
-        let mut peer = Peer::start(Command::new(peer_program!()).env(variable, value));
+        // The run's own backend goes with no distrust.
+        let mut peer = Peer::start(Command::new(peer_program!()).env_remove("SLIPRING_BACKEND").env(variable, value));
         for order in ["bind", "listen", "connect"] {
             assert_eq!(peer.ask(&format!("{order} {address}")), "err 0 Config", "{variable}={value}");
         }
         peer.must(&format!("bind {address} {overruled}"));
     }
-    for (variable, value) in [("SLIPRING_WAIT", "spin"), ("SLIPRING_WAIT", "park"), ("SLIPRING_TRUST", "untrusted")] {
-        Peer::start(Command::new(peer_program!()).env(variable, value)).must(&format!("bind {address}"));
+    for (variable, value) in [
+        ("SLIPRING_WAIT", "spin"),
+        ("SLIPRING_WAIT", "park"),
+        ("SLIPRING_TRUST", "untrusted"),
+        ("SLIPRING_BACKEND", "memfd"),
+        ("SLIPRING_BACKEND", "posix"),
+        ("SLIPRING_SPILL_DIR", "/tmp"),
+    ] {
+        let mut peer = Peer::start(Command::new(peer_program!()).env_remove("SLIPRING_BACKEND").env(variable, value));
+        peer.must(&format!("bind {address}"));
     }
 }
 

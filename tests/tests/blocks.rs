@@ -3,6 +3,7 @@
 
 use slipring::{Bus, Cause, Message, Options, State, Trust, Wait};
 use slipring_tests::alone::alone;
+use slipring_tests::backend::trusts;
 use slipring_tests::chance::Chance;
 use slipring_tests::frames;
 use slipring_tests::pair::{assert_whole, bus_pair, keep_many};
@@ -97,7 +98,7 @@ fn receive_by_turns(bus: &mut Bus, turn: u32, payload: &[u8]) {
 fn payloads_of_every_length_arrive_whole_by_every_call() {
     let _watchdog = watchdog_for("every length", Duration::from_secs(60));
     let pattern = pattern();
-    for trust in [Trust::SameUser, Trust::Untrusted] {
+    for &trust in trusts("payloads of every length") {
         let (mut sends, mut receives) = bus_pair(&options().memory_limit(64 << 20).trust(trust), &options());
         let (mut turn, mut bytes) = (0, 0);
         for len in lengths() {
@@ -118,7 +119,7 @@ fn payloads_of_every_length_arrive_whole_by_every_call() {
 #[test]
 fn a_batch_mixes_what_goes_into_the_ring_and_what_goes_into_blocks() {
     let _watchdog = watchdog("a mixed batch");
-    for trust in [Trust::SameUser, Trust::Untrusted] {
+    for &trust in trusts("a mixed batch") {
         let (mut sends, mut receives) = bus_pair(&options(), &options().trust(trust));
         let lens = [10, 5000, 0, 1025, 1024, 300_000, 48];
         let frames = lens.iter().enumerate().map(|(number, &len)| (number as u32, frames::payload(number as u64, len)));
@@ -146,7 +147,7 @@ fn shuffled(mut messages: Vec<Message>, chance: &mut Chance) -> Vec<Message> {
 fn what_is_kept_stays_whole_while_others_come_and_go_and_is_dropped_anywhere() {
     let _watchdog = watchdog("kept messages");
     let mut chance = Chance::of_today();
-    for trust in [Trust::SameUser, Trust::Untrusted] {
+    for &trust in trusts("kept messages") {
         let (mut sends, mut receives) = bus_pair(&options(), &options().trust(trust));
         let kept = keep_many(&mut sends, &mut receives, 200, 3000);
         let held = receives.stats();
@@ -268,7 +269,8 @@ fn a_receiver_killed_while_it_holds_costs_its_sender_the_session_and_no_memory()
 fn two_processes_exchange_gigabytes_of_blocks_through_little_memory() {
     let _watchdog = watchdog_for("streams of blocks", Duration::from_secs(60));
     for waits in ["park", "spin", "adaptive"] {
-        for trust in ["same-user", "untrusted"] {
+        for trust in trusts("streams of blocks") {
+            let trust = if *trust == Trust::Untrusted { "untrusted" } else { "same-user" };
             let scratch = Scratch::new();
             let address = scratch.path("bus");
             let (mut sends, mut receives) = (peer!(), peer!());

@@ -145,7 +145,7 @@ fn announcements_that_should_not_come() {
         (2 * PAGE, PAGE),
         (0, PAGE),
         (1, PAGE),
-        (3 * PAGE, 3 * PAGE),
+        (3 * PAGE / 2, 3 * PAGE / 2),
         (PAGE / 2, PAGE / 2),
         (1 << 40, PAGE),
     ] {

@@ -1,11 +1,12 @@
 //! What happens when memory, blocks or descriptors run out, and that they come back.
 
-use slipring::{Bus, Cause, Message, Options, State, Trust, Wait};
+use slipring::{Bus, Cause, Listener, Message, Options, RpcBus, State, Trust, Wait};
 use slipring_tests::alone::alone;
 use slipring_tests::frames;
 use slipring_tests::limits::{without_descriptors, without_memory};
-use slipring_tests::pair::{assert_whole, bus_pair, in_a_moment, keep_many, soon};
+use slipring_tests::pair::{assert_whole, bus_pair, in_a_moment, keep_many, rpc_pair, soon};
 use slipring_tests::peer;
+use slipring_tests::peer::Peer;
 use slipring_tests::proc::{await_that, holdings};
 use slipring_tests::scratch::Scratch;
 use slipring_tests::watchdog::watchdog;
@@ -247,8 +248,7 @@ fn a_region_that_cannot_be_taken_for_want_of_descriptors_is_out_of_memory_until_
             for trust in [Trust::SameUser, Trust::Untrusted] {
                 let scratch = Scratch::new();
                 let address = scratch.path("bus");
-                let mut listener =
-                    slipring::Listener::bind(&address, &options().wait(wait).trust(trust)).expect("a name");
+                let mut listener = Listener::bind(&address, &options().wait(wait).trust(trust)).expect("a name");
                 let mut peer = peer!();
                 peer.tell(&format!("connect {address} within=5000"));
                 let mut receives = listener.accept_bus().expect("a client");
@@ -300,6 +300,104 @@ fn a_frame_behind_others_that_cannot_be_taken_is_delivered_whole_when_it_can() {
     });
 }
 
+/// A call of either half that reads what has come.
+type Read = fn(&mut RpcBus) -> Result<(), Cause>;
+
+const READS: [Read; 5] = [
+    |bus| bus.serve_until(soon()).map(drop),
+    |bus| bus.try_serve().map(drop),
+    |bus| bus.request_until(0, b"", soon()).map(drop).map_err(|error| error.cause()),
+    |bus| bus.run_until(soon()),
+    |bus| {
+        let call = bus.call_until(0, b"", soon())?;
+        let waited = bus.wait_until(call, soon()).map(drop).map_err(|error| error.cause());
+        bus.cancel(call);
+        waited
+    },
+];
+
+/// What no end of a session for calls can do while it has no descriptor for an announced region.
+fn assert_starved(bus: &mut RpcBus) {
+    for _ in 0..2 {
+        for (index, read) in READS.into_iter().enumerate() {
+            assert_eq!(read(bus), Err(Cause::OutOfMemory), "call {index}");
+        }
+        assert_eq!(bus.state(), State::Open);
+    }
+}
+
+/// A session for calls with a peer that also serves.
+fn rpc_session(wait: Wait, trust: Trust) -> (Scratch, Peer, RpcBus) {
+    let scratch = Scratch::new();
+    let address = scratch.path("rpc");
+    let mut listener = Listener::bind(&address, &options().wait(wait).trust(trust)).expect("a name");
+    let mut peer = peer!();
+    peer.tell(&format!("connect-rpc {address} within=5000 serves=yes"));
+    let bus = listener.accept_rpc().expect("a client");
+    assert_eq!(peer.answer(), "ok");
+    (scratch, peer, bus)
+}
+
+#[test]
+fn a_request_whose_region_cannot_be_taken_is_out_of_memory_until_there_is_a_descriptor() {
+    alone("a_request_whose_region_cannot_be_taken_is_out_of_memory_until_there_is_a_descriptor", || {
+        let _watchdog = watchdog("no descriptor for a request");
+        for wait in [Wait::Park, Wait::Spin] {
+            for trust in [Trust::SameUser, Trust::Untrusted] {
+                let (_scratch, mut peer, mut bus) = rpc_session(wait, trust);
+                bus.on_request(|_| unreachable!("nothing can be served"));
+                peer.must("begin 2 100000");
+                without_descriptors(|| assert_starved(&mut bus));
+                for number in 0..2 {
+                    let request = bus.serve_until(soon()).expect("not lost");
+                    let (type_id, payload) = (request.type_id(), request.to_vec());
+                    assert!(payload.len() == 100_000 && frames::is(number, type_id, &payload), "request {number}");
+                    request.reply(type_id, &payload).expect("a block");
+                }
+                peer.must("finish within=5000");
+                assert_eq!(bus.stats().held_blocks, 0);
+            }
+        }
+    });
+}
+
+#[test]
+fn a_reply_whose_region_cannot_be_taken_is_out_of_memory_until_there_is_a_descriptor() {
+    alone("a_reply_whose_region_cannot_be_taken_is_out_of_memory_until_there_is_a_descriptor", || {
+        let _watchdog = watchdog("no descriptor for a reply");
+        for wait in [Wait::Park, Wait::Spin] {
+            for trust in [Trust::SameUser, Trust::Untrusted] {
+                let (_scratch, mut peer, mut bus) = rpc_session(wait, trust);
+                bus.on_request(|_| unreachable!("the peer calls nobody"));
+                let payload = frames::payload(0, 100_000);
+                let calls = [1, 2].map(|type_id| bus.call_until(type_id, &payload, soon()).expect("a place"));
+                // It has replied when it answers: by its own region, which it announced.
+                peer.must("serve 2");
+                without_descriptors(|| {
+                    for call in calls {
+                        let waited = bus.wait_until(call, soon()).map(drop).map_err(|error| error.cause());
+                        assert_eq!(waited, Err(Cause::OutOfMemory));
+                        let tried = bus.try_wait(call).map(drop).map_err(|error| error.cause());
+                        assert_eq!(tried, Err(Cause::OutOfMemory));
+                    }
+                    assert_starved(&mut bus);
+                });
+                for (call, type_id) in calls.into_iter().zip([1, 2]) {
+                    let reply = bus.wait_until(call, soon()).expect("not lost");
+                    assert!(reply.type_id() == type_id && reply[..] == payload[..]);
+                }
+                // What was asked in the meantime has been given up, and is answered all the same.
+                peer.tell("run 10000");
+                await_that(|| {
+                    assert_eq!(bus.try_serve().err(), Some(Cause::Empty));
+                    bus.in_flight() == 0
+                });
+                assert_eq!((bus.stats().late_replies, bus.stats().held_blocks), (4, 0));
+            }
+        }
+    });
+}
+
 #[test]
 fn a_payload_that_cannot_be_copied_for_want_of_memory_is_not_lost() {
     alone("a_payload_that_cannot_be_copied_for_want_of_memory_is_not_lost", || {
@@ -333,4 +431,21 @@ fn a_payload_that_cannot_be_copied_for_want_of_memory_is_not_lost() {
             }
         }
     });
+}
+
+#[test]
+fn a_region_that_cannot_be_announced_to_a_peer_that_is_gone_is_its_end() {
+    let _watchdog = watchdog("a region for nobody");
+    for attempt in TRYING.into_iter().chain(WAITING) {
+        let (mut sends, receives) = bus_pair(&options(), &options());
+        drop(receives);
+        assert_eq!(attempt(&mut sends, &vec![1; 100_000]), Err(Cause::Closed));
+        assert_eq!(sends.state(), State::Closed);
+    }
+    for payload in [vec![1; 100], vec![1; 100_000]] {
+        let (mut calls, serves) = rpc_pair(&options(), &options());
+        drop(serves);
+        let answer = calls.request_until(0, &payload, soon()).map(drop).map_err(|error| error.cause());
+        assert_eq!((answer, calls.state()), (Err(Cause::Closed), State::Closed), "{} bytes", payload.len());
+    }
 }

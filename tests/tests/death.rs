@@ -2,6 +2,7 @@
 //! the cause. Victim and survivor are processes of their own.
 
 use slipring::{Bus, Cause, Deadline, Listener, Options};
+use slipring_tests::backend::has_seals;
 use slipring_tests::peer::Peer;
 use slipring_tests::scratch::Scratch;
 use slipring_tests::watchdog::watchdog;
@@ -287,6 +288,9 @@ fn room_that_a_reader_gave_in_its_last_moment_is_no_longer_of_use() {
 
 #[test]
 fn a_client_killed_in_mid_handshake_costs_the_listener_nothing() {
+    if !has_seals("a_client_killed_in_mid_handshake_costs_the_listener_nothing") {
+        return;
+    }
     let _watchdog = watchdog("clients killed in mid-handshake");
     let scratch = Scratch::new();
     let address = scratch.path("bus");
@@ -309,6 +313,9 @@ fn a_client_killed_in_mid_handshake_costs_the_listener_nothing() {
 
 #[test]
 fn a_client_killed_before_it_hears_that_all_is_settled_is_a_session_that_ends() {
+    if !has_seals("a_client_killed_before_it_hears_that_all_is_settled_is_a_session_that_ends") {
+        return;
+    }
     let _watchdog = watchdog("a client killed at the last step");
     let scratch = Scratch::new();
     let address = scratch.path("bus");
@@ -333,6 +340,9 @@ fn serves_a_good_client(listener: &mut Listener, address: &str) {
 
 #[test]
 fn a_listener_killed_in_mid_handshake_is_an_error_at_once() {
+    if !has_seals("a_listener_killed_in_mid_handshake_is_an_error_at_once") {
+        return;
+    }
     let _watchdog = watchdog("listeners killed in mid-handshake");
     for stage in ["connected", "heard", "half-offer", "offered", "taken"] {
         let scratch = Scratch::new();
@@ -352,6 +362,9 @@ fn a_listener_killed_in_mid_handshake_is_an_error_at_once() {
 
 #[test]
 fn a_client_that_may_wait_meets_the_next_listener_when_the_first_is_killed_in_mid_handshake() {
+    if !has_seals("a_client_that_may_wait_meets_the_next_listener_when_the_first_is_killed_in_mid_handshake") {
+        return;
+    }
     let _watchdog = watchdog("a second listener");
     let scratch = Scratch::new();
     let address = scratch.path("bus");

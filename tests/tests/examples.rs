@@ -87,3 +87,10 @@ fn cancel() {
     let text = run("cancel");
     assert!(text.contains("cancelled; it stops the search") && text.contains("no call is left in flight"), "{text}");
 }
+
+#[test]
+fn many_clients() {
+    let text = run("many_clients");
+    assert!(text.contains("200 sessions, 4000 calls served by one thread"), "{text}");
+    assert!(text.contains("175 sessions were closed, 25 died with their process"), "{text}");
+}

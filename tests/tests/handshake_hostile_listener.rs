@@ -189,7 +189,8 @@ fn a_refusal_tells_its_reason() {
         (7, Refusal::OutOfMemory),
         (8, Refusal::Slow),
         (9, Refusal::Closing),
-        (10, Refusal::Other(10)),
+        (10, Refusal::Unsealed),
+        (11, Refusal::Other(11)),
         (u64::from(u32::MAX), Refusal::Other(u32::MAX)),
     ];
     for (number, why) in reasons {

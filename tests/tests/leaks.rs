@@ -2,6 +2,7 @@
 
 use slipring::{Bus, Cause, Listener, Options};
 use slipring_tests::alone::alone;
+use slipring_tests::backend::has_seals;
 use slipring_tests::peer::Peer;
 use slipring_tests::proc::{Holdings, holdings};
 use slipring_tests::raw::memory::Segment;
@@ -64,6 +65,9 @@ fn a_thousand_sessions_leave_nothing_on_either_side() {
 
 #[test]
 fn a_thousand_sessions_with_killed_clients_leave_nothing() {
+    if !has_seals("a_thousand_sessions_with_killed_clients_leave_nothing") {
+        return;
+    }
     alone("a_thousand_sessions_with_killed_clients_leave_nothing", || {
         let _watchdog = watchdog_for("a thousand clients that vanish", Duration::from_secs(60));
         let scratch = Scratch::new();
@@ -87,6 +91,9 @@ fn a_thousand_sessions_with_killed_clients_leave_nothing() {
 
 #[test]
 fn a_thousand_rejected_clients_leave_nothing() {
+    if !has_seals("a_thousand_rejected_clients_leave_nothing") {
+        return;
+    }
     alone("a_thousand_rejected_clients_leave_nothing", || {
         let _watchdog = watchdog_for("a thousand rejected clients", Duration::from_secs(60));
         let scratch = Scratch::new();
@@ -165,6 +172,9 @@ fn a_thousand_refusals_and_misses_leave_nothing_with_the_client() {
 
 #[test]
 fn many_sessions_at_once_give_everything_back() {
+    if !has_seals("many_sessions_at_once_give_everything_back") {
+        return;
+    }
     alone("many_sessions_at_once_give_everything_back", || {
         let _watchdog = watchdog_for("a hundred sessions at once", Duration::from_secs(30));
         let scratch = Scratch::new();

@@ -80,6 +80,7 @@ fn one_that_is_dropped_leaves_no_trace_and_gives_its_block_and_its_line_back() {
         sends.publish(round, b"next").expect("room");
         assert_eq!(receives.recv_until(soon()).expect("a frame").type_id(), round);
     }
+    assert_eq!(sends.state(), State::Open, "which looks for what was dropped");
     assert_eq!((sends.stats().regions, sends.stats().blocks_out), (1, 0));
     assert_eq!(receives.try_recv().err(), Some(Cause::Empty));
 }

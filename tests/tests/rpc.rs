@@ -1,7 +1,8 @@
 //! Calls: in any order and number, both ways at once, out of handlers, and what becomes of them when somebody is slow, wrong,
 //! or gone.
 
-use slipring::{CallError, CallId, Cause, Deadline, Message, Options, Reply, Request, RpcBus, State, Trust, Wait};
+use slipring::{CallError, CallId, Cause, Deadline, Message, Options, Reply, Request, RpcBus, State, Wait};
+use slipring_tests::backend::trusts;
 use slipring_tests::chance::Chance;
 use slipring_tests::frames;
 use slipring_tests::pair::{in_a_moment, rpc_pair, soon};
@@ -53,7 +54,7 @@ const PANICKED: u32 = (1 << 31) + 6;
 #[test]
 fn requests_and_replies_of_every_length_by_copy_and_by_claim() {
     let _watchdog = watchdog_for("every length", Duration::from_secs(60));
-    for trust in [Trust::SameUser, Trust::Untrusted] {
+    for &trust in trusts("requests and replies of every length") {
         let (mut client, server) = rpc_pair(&options().trust(trust), &options());
         let server = thread::spawn(move || {
             let mut server = server;
@@ -209,13 +210,14 @@ fn finish_oldest(bus: &mut RpcBus, out: &mut std::collections::VecDeque<(CallId,
 fn both_ends_call_at_once_with_full_rings_and_full_arenas() {
     let _watchdog = watchdog_for("calls both ways", Duration::from_secs(120));
     let small = || options().capacity(4096).capacity_reverse(2048);
+    let last = *trusts("calls both ways").last().expect("somebody is trusted");
     for (connects, listens, count, len) in [
         (options(), options(), 100_000, 32),
         (options(), small().wait(Wait::Park), 20_000, 48),
         (options().wait(Wait::Park), small(), 20_000, 200),
         (options(), small().memory_limit(64 << 10).inline_limit(48), 10_000, 3000),
         (options().memory_limit(1 << 20), options().memory_limit(1 << 20), 10_000, 10_000),
-        (options().trust(Trust::Untrusted), options().memory_limit(1 << 20), 5_000, 10_000),
+        (options().trust(last), options().memory_limit(1 << 20), 5_000, 10_000),
     ] {
         let (mut client, mut server) = rpc_pair(&connects, &listens);
         let done = AtomicU32::new(0);

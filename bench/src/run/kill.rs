@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::death::{DeathPlan, one_death, wait_of};
-use crate::plan::{Api, BusPlan, Fence, Trust, While, geometry};
+use crate::plan::{Api, Backend, BusPlan, Fence, Trust, While, geometry};
 use crate::run::Tour;
 use crate::table::{Table, time};
 
@@ -19,8 +19,8 @@ pub(crate) fn part(tour: &Tour) -> Result<()> {
         (While::Spin, "spun, waiting for a message"),
         (While::Send, "was sending"),
     ] {
-        let bus =
-            BusPlan { wait: wait_of(during), api: Api::Copy, trust: Trust::SameUser, fence: Fence::Auto, ring, inline };
+        let (wait, api, backend) = (wait_of(during), Api::Copy, Backend::Memfd);
+        let bus = BusPlan { wait, api, backend, trust: Trust::SameUser, fence: Fence::Auto, ring, inline };
         let deaths = (0..KILLS)
             .map(|_| one_death(&tour.runtime, tour.cpus, &DeathPlan { during, bus }))
             .collect::<Result<Vec<_>>>()?;

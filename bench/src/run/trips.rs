@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use crate::bench::{Measured, measure_blocks};
 use crate::blocks::BlockPlan;
 use crate::lane::{Lane, System};
-use crate::plan::{Api, BusPlan, DEFAULT_INLINE, DEFAULT_RING, Fence, Trust, Wait};
+use crate::plan::{Api, Backend, BusPlan, DEFAULT_INLINE, DEFAULT_RING, Fence, Trust, Wait};
 use crate::run::Tour;
 use crate::table::{Table, time};
 use crate::tally::Summary;
@@ -34,7 +34,15 @@ const LEAST_SHARE: f64 = 0.0001;
 pub(crate) fn part(tour: &Tour) -> Result<()> {
     let bus = |wait| {
         let (api, trust, fence) = (Api::Copy, Trust::SameUser, Fence::Auto);
-        System::BusEcho(BusPlan { wait, api, trust, fence, ring: DEFAULT_RING, inline: DEFAULT_INLINE })
+        System::BusEcho(BusPlan {
+            wait,
+            api,
+            backend: Backend::Memfd,
+            trust,
+            fence,
+            ring: DEFAULT_RING,
+            inline: DEFAULT_INLINE,
+        })
     };
     let systems = [
         ("slipring Bus", bus(Wait::Adaptive)),

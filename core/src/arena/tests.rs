@@ -48,7 +48,9 @@ fn what_no_region_can_hold_says_how_large_one_must_be() {
     assert_eq!(arena.alloc(0), Err(NoBlock::Region { needed: 256 }));
     arena.add_region(0, 4 * KIB);
     assert_eq!(arena.alloc(4 * KIB + 1), Err(NoBlock::Region { needed: 8 * KIB }));
-    assert_eq!(arena.alloc(u64::MAX), Err(NoBlock::Region { needed: 1 << 63 }));
+    assert_eq!(arena.alloc(32 << 20), Err(NoBlock::Region { needed: 32 << 20 }));
+    assert_eq!(arena.alloc((32 << 20) + 1), Err(NoBlock::Whole { needed: 34 << 20 }));
+    assert_eq!(arena.alloc(u64::MAX), Err(NoBlock::Whole { needed: u64::MAX }));
     assert_eq!(arena.usage().blocks_out, 0);
     assert_eq!(arena.alloc(4 * KIB).map(Block::size), Ok(4 * KIB));
     assert_eq!(arena.alloc(1), Err(NoBlock::Region { needed: 256 }));
@@ -58,15 +60,46 @@ fn what_no_region_can_hold_says_how_large_one_must_be() {
 fn the_largest_region_has_entries_that_name_its_last_block() {
     let mut arena = Arena::new(u32::MAX, 8 * KIB * KIB);
     arena.add_region((1 << REGION_BITS) - 1, 4 << 30);
-    let all = sent(&mut arena, 4 << 30);
-    assert_eq!((all.offset(), all.size()), (0, 4 << 30));
-    give_back(&mut arena, all);
-    let halves = [sent(&mut arena, 2 << 30), sent(&mut arena, 2 << 30)];
-    assert_eq!(halves.map(Block::offset), [0, 2 << 30]);
-    assert_eq!(Arena::entry(halves[1]) >> 44, (1 << 20) - 1);
-    assert_eq!(Arena::entry(halves[1]) >> 20 & 0xFF_FFFF, 1 << 23);
-    give_back(&mut arena, halves[1]);
-    refused(&mut arena, Arena::entry(halves[1]));
+    let blocks: Vec<_> = (0..128).map(|_| sent(&mut arena, 32 << 20)).collect();
+    assert!(matches!(arena.alloc(1), Err(NoBlock::Region { .. })), "that is all of it");
+    let last = blocks.into_iter().max_by_key(|block| block.offset()).expect("there are some");
+    assert_eq!(last.offset(), (4 << 30) - (32 << 20));
+    assert_eq!(Arena::entry(last) >> 44, (1 << 20) - 1);
+    assert_eq!(Arena::entry(last) >> 20 & 0xFF_FFFF, last.offset() / 256);
+    give_back(&mut arena, last);
+    refused(&mut arena, Arena::entry(last));
+}
+
+#[test]
+fn long_payloads_have_regions_of_their_own_that_are_retired_first() {
+    let mut arena = arena(64 * KIB, 64 * KIB);
+    arena.add_whole(1, 102 << 20);
+    let long = sent(&mut arena, 100 << 20);
+    assert_eq!((long.region, long.offset()), (1, 0));
+    assert_eq!(arena.usage().bytes_out, 102 << 20);
+    refused(&mut arena, entry(1, 1, long.generation).expect("possible numbers"));
+    let short = sent(&mut arena, 1);
+    assert_eq!((short.region, arena.idle_region()), (0, None));
+    give_back(&mut arena, long);
+    refused(&mut arena, Arena::entry(long));
+    assert_eq!(arena.idle_region(), Some(1));
+    arena.retire(1);
+    assert_eq!((arena.idle_region(), arena.spare_region()), (None, None));
+    assert_eq!(arena.alloc(100 << 20), Err(NoBlock::Whole { needed: 100 << 20 }));
+    assert_eq!(arena.forgotten(1), Ok(()));
+    assert_eq!((arena.usage().regions, arena.usage().bytes, arena.forgotten(1)), (1, 64 * KIB, Err(Violation::Return)));
+    give_back(&mut arena, short);
+    assert_eq!(
+        (arena.idle_region(), arena.spare_region()),
+        (None, Some(0)),
+        "the last one goes only for something longer"
+    );
+    let aborted = {
+        arena.add_whole(2, 40 << 20);
+        arena.alloc(40 << 20).expect("a region")
+    };
+    arena.free(aborted);
+    assert_eq!(arena.usage().blocks_out, 0);
 }
 
 #[test]

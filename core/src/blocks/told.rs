@@ -10,9 +10,15 @@ use crate::layout::Names;
 use crate::layout::{DEADLINE, Descriptor};
 use crate::ring::Taken;
 use crate::side::{Channel, Side};
+use crate::wait::now;
+use std::time::Duration;
 
-/// How many announcements of a side may wait to be read.
-pub(crate) const UNREAD_MAX: usize = 8;
+/// How many announcements of a side may wait to be read. A model comes to the limit with its second.
+pub(crate) const UNREAD_MAX: usize = if cfg!(loom) { 1 } else { 8 };
+
+/// When what could not be announced is tried again: whoever makes room in the socket, or takes descriptors that are under way
+/// somewhere else, does not tell us.
+const TRY_AGAIN: Duration = Duration::from_millis(10);
 
 /// Announcing.
 impl<C: Channel> Side<C> {
@@ -27,7 +33,7 @@ impl<C: Channel> Side<C> {
         }
         let may = self.outgoing.unread.len() < UNREAD_MAX;
         if !may {
-            self.await_reading(seen);
+            self.outgoing.unseen = Some(seen);
         }
         Ok(may)
     }
@@ -38,10 +44,15 @@ impl<C: Channel> Side<C> {
         self.outgoing.unread.push_back(said);
     }
 
-    /// A wait for a block is to end when the peer has taken other than `seen` records. (Counted before what could not be sent was
-    /// tried: else the peer's progress in between would be missed, and it makes no more.)
-    pub(crate) fn await_reading(&mut self, seen: u64) {
+    /// What was to be announced could not be sent: the socket is full, or shut, or descriptors are under way elsewhere. If the peer
+    /// is gone there is no use in trying again; else a wait for a block ends in a moment, or as soon as the peer has taken other than
+    /// `seen` records. (Counted before it was tried: else the peer's progress in between would be missed.)
+    pub(crate) fn announce_later(&mut self, seen: u64) -> Result<(), Cause> {
+        self.attend();
+        self.check_sendable(0)?;
         self.outgoing.unseen = Some(seen);
+        self.outgoing.try_again = Some(now() + TRY_AGAIN);
+        Ok(())
     }
 
     /// Takes whatever would end a wait for a block, for a caller that needs none of it.
@@ -56,7 +67,7 @@ impl<C: Channel> Side<C> {
 /// Reading what frames name.
 impl<C: Channel> Side<C> {
     /// What stands at the end of a frame that is in a block, loaded once, and true as far as the frame alone can tell.
-    pub(crate) fn told(&mut self, frame: Taken) -> Result<Descriptor, Cause> {
+    pub(crate) fn descriptor(&mut self, frame: Taken) -> Result<Descriptor, Cause> {
         let mut bytes = [0; Descriptor::BYTES];
         let head = if frame.form.is_timed() { DEADLINE } else { 0 };
         let Some(at) = frame.len.checked_sub(bytes.len()) else { return Err(self.corrupt(Violation::Descriptor)) };

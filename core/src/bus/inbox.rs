@@ -86,7 +86,7 @@ impl Inbox {
         if frame.form != Form::DATA.in_block() {
             return Err(side.corrupt(Violation::FrameKind));
         }
-        let told = side.told(frame)?;
+        let told = side.descriptor(frame)?;
         // The frame has been taken and is not lost: the next call finds it there.
         if self.copies && self.bytes.try_reserve(side.told_len(told)).is_err() {
             side.unresolved = Some(frame);

@@ -1,13 +1,11 @@
 //! Goodbye and death: everything that was committed before is delivered, then the cause.
 
-use super::{Scheme, Wire, explore, session};
+use super::{FOREVER, Scheme, Wire, explore, session};
 use crate::deadline::Deadline;
 use crate::error::Cause;
 use crate::ring::Show;
-use crate::side::{Patience, Side};
+use crate::side::Side;
 use loom::thread;
-
-const FOREVER: Patience = Patience::Until(Deadline::NEVER);
 
 /// Receives until there is nothing more: the type ids, and why the stream ended.
 fn receive_all(side: &mut Side<Wire>) -> (Vec<u32>, Cause) {

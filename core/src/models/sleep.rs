@@ -3,15 +3,12 @@
 //! A lost wake-up leaves a thread in a long sleep, which loom reports as a deadlock. So what these models check above all is
 //! that they end.
 
-use super::{Scheme, Wire, explore, outbox, session, session_of, smallest};
-use crate::deadline::Deadline;
+use super::{FOREVER, Scheme, Wire, explore, outbox, session, session_of, smallest};
 use crate::layout::RingSize;
 use crate::park::{Parking, Reasons, Waker};
 use crate::ring::Show;
-use crate::side::{Patience, Side};
+use crate::side::Side;
 use loom::thread;
-
-const FOREVER: Patience = Patience::Until(Deadline::NEVER);
 
 fn publish(side: &mut Side<Wire>, type_id: u32) {
     side.publish(type_id, b"", Show::Now, FOREVER).expect("the peer is there");

@@ -3,15 +3,12 @@
 //! The loop of these models does what the documentation tells it to: when the descriptor is readable it tries until the
 //! answer is `Empty` (or `Full`), and then it sleeps until the descriptor is readable. A wake-up that is lost is a deadlock.
 
-use super::{Scheme, Wire, explore, session};
-use crate::deadline::Deadline;
+use super::{FOREVER, Scheme, Wire, explore, session};
 use crate::error::Cause;
 use crate::ring::Show;
 use crate::side::{Patience, Side};
 use crate::sync::BARRIER_EXISTS;
 use loom::thread;
-
-const FOREVER: Patience = Patience::Until(Deadline::NEVER);
 
 /// Receives frames 1 to `count` as a foreign loop does, which may ask for the state whenever it is woken.
 fn foreign_loop(side: &mut Side<Wire>, count: u32, asks_for_state: bool) {

@@ -15,7 +15,14 @@ use crate::span::ReadSpan;
 use crate::sync::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::fmt;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
+
+/// What the holders of a region share, and the lock of the way back. loom has its own, because what is proved rests on them:
+/// that the last holder comes after all others, and that one thread at a time writes an entry.
+#[cfg(loom)]
+pub(crate) use loom::sync::{Arc as Shared, Mutex};
+#[cfg(not(loom))]
+pub(crate) use std::sync::{Arc as Shared, Mutex};
 
 /// How to wake the peer, from any thread.
 pub(crate) trait Bell: fmt::Debug + Send + Sync {
@@ -84,12 +91,13 @@ pub(crate) struct PeerRegion {
 }
 
 impl PeerRegion {
-    pub(crate) fn new(id: u32, span: ReadSpan, returner: Arc<Returner>) -> Arc<Self> {
-        Arc::new(Self { id, span, returner, forgotten: AtomicBool::new(false) })
+    pub(crate) fn new(id: u32, span: ReadSpan, returner: Arc<Returner>) -> Shared<Self> {
+        Shared::new(Self { id, span, returner, forgotten: AtomicBool::new(false) })
     }
 
-    /// Lets go of the region: the last holder confirms.
-    pub(crate) fn forget(self: Arc<Self>) {
+    /// The owner wants it forgotten, and whoever calls lets go of it: the last holder confirms.
+    pub(crate) fn forget(&self) {
+        // Relaxed: letting go comes after this, and orders it before what the last holder does.
         self.forgotten.store(true, Relaxed);
     }
 
@@ -109,7 +117,7 @@ impl Drop for PeerRegion {
 /// A payload in a block of the peer's. Dropping it gives the block back, from whatever thread.
 #[derive(Debug)]
 pub(crate) struct Held {
-    region: Arc<PeerRegion>,
+    region: Shared<PeerRegion>,
     at: usize,
     len: usize,
     entry: u64,
@@ -117,7 +125,7 @@ pub(crate) struct Held {
 
 impl Held {
     /// The `len` bytes at `at` of `region`, which the caller has checked to be inside it.
-    pub(crate) fn new(region: Arc<PeerRegion>, at: usize, len: usize, entry: u64) -> Self {
+    pub(crate) fn new(region: Shared<PeerRegion>, at: usize, len: usize, entry: u64) -> Self {
         let held = &region.returner.held;
         held.blocks.fetch_add(1, Relaxed);
         held.bytes.fetch_add(len as u64, Relaxed);

@@ -53,7 +53,7 @@ impl Body {
     #[cold]
     #[inline(never)]
     fn fetch_block(&mut self, side: &mut Side<Link>, frame: Taken, copies: bool) -> Result<(), Cause> {
-        let told = side.told(frame)?;
+        let told = side.descriptor(frame)?;
         let shared = side.objects(frame, told)?;
         if told.is_in_frame() {
             let start = if frame.form.is_timed() { DEADLINE } else { 0 };

@@ -70,6 +70,37 @@ impl RpcBus {
         }
     }
 
+    /// Serves at most `limit` requests by the handler, and does not wait for them. Answers how many, or [`Cause::Empty`] if none
+    /// was there. What else has come, replies to calls of this end among it, goes to its place.
+    ///
+    /// # Errors
+    /// [`Cause::Empty`]; what ends the session; [`Cause::OutOfMemory`]; [`Cause::InvalidArgument`] if there is no handler, or for
+    /// a limit of 0; [`Cause::Forked`].
+    pub fn try_run(&mut self, limit: usize) -> Result<usize, Cause> {
+        if self.handler.is_none() {
+            return Err(Cause::InvalidArgument { which: "set a handler with on_request before running" });
+        }
+        if limit == 0 {
+            return Err(Cause::InvalidArgument { which: "limit must be at least 1" });
+        }
+        self.side.check_readable()?;
+        let mut served = 0;
+        while served < limit {
+            if self.serve_by_handler()? {
+                served += 1;
+                continue;
+            }
+            self.flush_cancels();
+            match self.side.take(Patience::None) {
+                Ok(frame) => self.admit(frame)?,
+                // What is left is for the next call, and so is the end.
+                Err(_) if served > 0 => break,
+                Err(cause) => return Err(cause),
+            }
+        }
+        Ok(served)
+    }
+
     /// Replies to the open request `id`. Never waits for room: the peer keeps it free.
     ///
     /// # Errors

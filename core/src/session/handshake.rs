@@ -3,7 +3,7 @@
 //! ```text
 //!   client                                   listener
 //!     │ hello: what I want, what I am            │
-//!     ├────────────────────────────────────────▶ │ version, user, kind: else refusal
+//!     ├────────────────────────────────────────▶ │ version, user, kind, memory: else refusal
 //!     │ offer: what to build, my outbox [fd]     │ makes its outbox only now
 //!     │ ◀────────────────────────────────────────┤
 //!     │ accept: my outbox [fd]                   │
@@ -19,18 +19,19 @@
 use crate::deadline::Deadline;
 use crate::error::{Cause, Error, Refusal, Violation};
 use crate::layout::{self, Geometry, RING};
-
-use crate::options::{Fence, Settings, Trust};
+use crate::options::{Settings, Trust};
 use crate::park::Parking;
+use crate::session::backing::Backing;
 use crate::session::link::Link;
-use crate::session::terms::{agree, check_terms, geometries, inline_limit};
+use crate::session::regions::Regions;
+use crate::session::terms::{agree, check_terms, geometries, inline_limit, introduce, share_barrier};
 use crate::session::wire::{BODY_MAX, Introduction, Message, Offer, PREFIX, Prefix};
 use crate::shm::{OwnSegment, PeerSegment};
 use crate::side::{Outbox, Side, Terms};
 use crate::sync::Ordering::Relaxed;
+use crate::sys;
 use crate::sys::fork::{Birth, Fd};
 use crate::sys::socket::{self, Credentials};
-use crate::sys::{self, barrier};
 use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -69,14 +70,28 @@ impl Broken {
     /// What the peer is told.
     fn refusal(&self) -> Refusal {
         match self {
-            Self::Violation(Violation::Seals | Violation::SegmentSize | Violation::Sparse | Violation::Descriptors) => {
-                Refusal::Segment
-            }
+            Self::Violation(
+                Violation::Seals
+                | Violation::Backing
+                | Violation::SegmentSize
+                | Violation::Sparse
+                | Violation::Descriptors,
+            ) => Refusal::Segment,
             Self::Violation(_) | Self::Gone => Refusal::Malformed,
             Self::Version(_) => Refusal::Version,
             Self::Refused(why, _) => *why,
             Self::Ours(_) => Refusal::OutOfMemory,
         }
+    }
+
+    /// The two sides' memory does not go together: why, as the one says it who found out.
+    fn unsealed(why: &'static str) -> Self {
+        Self::Refused(Refusal::Unsealed, why.to_owned())
+    }
+
+    /// What it is told beside the reason.
+    fn text(&self) -> &str {
+        if let Self::Refused(_, text) = self { text } else { "" }
     }
 
     /// What the user is told, who was about to do `tried`.
@@ -192,19 +207,6 @@ impl Arrived {
     }
 }
 
-fn introduce(settings: &Settings) -> Introduction {
-    Introduction {
-        kind: settings.kind,
-        trust: settings.trust,
-        barrier: settings.fence == Fence::Auto && settings.trust == Trust::SameUser && barrier::register(),
-        cpu: sys::only_cpu(),
-        clock: sys::monotonic_ns(),
-        limits: settings.limits,
-        calls: settings.in_flight,
-        inline_limit: u32::try_from(settings.inline_limit).unwrap_or(u32::MAX),
-    }
-}
-
 /// Whether `peer` is this process's own user. The overflow uid stands for anybody from another user namespace.
 fn is_same_user(peer: Credentials) -> bool {
     peer.uid == sys::effective_uid() && peer.uid != overflow_uid()
@@ -216,14 +218,9 @@ fn overflow_uid() -> u32 {
     told.and_then(|text| text.trim().parse().ok()).unwrap_or(65534)
 }
 
-/// Whether sleeps may rely on `membarrier`: both sides must have registered for it, and want it.
-fn share_barrier(one: &Introduction, other: &Introduction) -> bool {
-    one.barrier && other.barrier
-}
-
 /// One outbox of ours, with what must stand in it before the peer looks: its identity, and whether the peer is to fence.
-fn make_outbox(geometry: Geometry, barrier: bool, deadline: Deadline) -> Result<OwnSegment, Error> {
-    let outbox = OwnSegment::create("slipring-outbox", sys::round_to_page(geometry.bytes()), deadline)?;
+fn make_outbox(backing: &Backing, geometry: Geometry, barrier: bool, deadline: Deadline) -> Result<OwnSegment, Error> {
+    let outbox = backing.segment("slipring-outbox", sys::round_to_page(geometry.bytes()), deadline)?;
     let span = outbox.span();
     span.store_u64(layout::IDENTITY, layout::MAGIC, Relaxed);
     span.store_u64(layout::IDENTITY_VERSION, u64::from(layout::VERSION), Relaxed);
@@ -231,13 +228,13 @@ fn make_outbox(geometry: Geometry, barrier: bool, deadline: Deadline) -> Result<
     Ok(outbox)
 }
 
-fn attach_outbox(fd: Fd, told: u64, geometry: Geometry) -> Result<PeerSegment, Error> {
+fn attach_outbox(backing: &Backing, fd: Fd, told: u64, geometry: Geometry) -> Result<PeerSegment, Error> {
     let size = sys::round_to_page(geometry.bytes()) as u64;
     if told != size {
         let tried = format!("map the peer's outbox, told to have {told} bytes where its ring needs {size}");
         return Err(Error::new(Cause::Corrupt(Violation::SegmentSize), tried));
     }
-    PeerSegment::attach(fd, told, size)
+    PeerSegment::attach(fd, backing.peer_kind(), told, size)
 }
 
 /// How long a wait in the client's handshake goes on over signals: many times what a live listener takes to answer.
@@ -286,6 +283,7 @@ struct Joined<'a> {
     settings: &'a Settings,
     birth: Birth,
     socket: Fd,
+    backing: Backing,
     mine: OwnSegment,
     my_geometry: Geometry,
     theirs: PeerSegment,
@@ -323,7 +321,8 @@ impl Joined<'_> {
             message_max: self.settings.limits.message,
             window: sys::working_window(),
         };
-        let link = Link::new(self.socket, self.birth, barrier, self.settings.limits, self.settings.shared_limit);
+        let regions = Regions::new(self.settings.limits, self.backing);
+        let link = Link::new(self.socket, self.birth, barrier, regions, self.settings.shared_limit);
         // Processes of one host have one clock; only another time namespace makes it differ by more than a handshake takes.
         let ahead = self.about_me.clock.wrapping_sub(self.about_them.clock).cast_signed();
         let clock_ahead = if ahead.unsigned_abs() < ONE_CLOCK { 0 } else { ahead };
@@ -347,7 +346,7 @@ enum Stage {
     /// Waiting for the client's hello.
     Hello,
     /// Waiting for the client's outbox.
-    Accept { mine: OwnSegment, about_me: Introduction, about_them: Introduction },
+    Accept { mine: OwnSegment, about: Box<Known> },
 }
 
 impl Pending {
@@ -378,11 +377,9 @@ impl Pending {
             }) {
                 Ok(None) => return Ok(Step::Waiting(self)),
                 Ok(Some(None)) => {}
-                Ok(Some(Some((about_me, about_them, mine, theirs)))) => {
-                    return self.settle(settings, birth, about_me, about_them, mine, theirs);
-                }
+                Ok(Some(Some((about, mine, theirs)))) => return self.settle(settings, birth, about, mine, theirs),
                 Err(broken) => {
-                    self.refuse(broken.refusal(), "");
+                    self.refuse(broken.refusal(), broken.text());
                     return Err(broken);
                 }
             }
@@ -406,10 +403,10 @@ impl Pending {
                 self.stage = self.offer(about_them, settings)?;
                 Ok(None)
             }
-            Stage::Accept { mine, about_me, about_them } => {
+            Stage::Accept { mine, about } => {
                 let Message::Accept(told) = arrived.message else { return Err(Violation::Handshake.into()) };
-                let theirs = attach_outbox(arrived.one_fd()?, told, geometries(settings).0)?;
-                Ok(Some((about_me, about_them, mine, theirs)))
+                let theirs = attach_outbox(&about.backing, arrived.one_fd()?, told, geometries(settings).0)?;
+                Ok(Some((*about, mine, theirs)))
             }
         }
     }
@@ -417,20 +414,20 @@ impl Pending {
     /// Makes our outbox and offers it.
     fn offer(&self, about_them: Introduction, settings: &Settings) -> Result<Stage, Broken> {
         let (client, server) = geometries(settings);
-        let about_me = agree(introduce(settings), about_them, (client.ring, server.ring));
-        let mine = make_outbox(server, share_barrier(&about_me, &about_them), self.deadline)?;
-        let offer = Message::Offer(Offer { about: about_me, client, server, segment: mine.len() as u64 });
+        let me = agree(introduce(settings), about_them, (client.ring, server.ring));
+        let backing = Backing::agree(settings, me.memory, about_them.memory).map_err(Broken::unsealed)?;
+        let mine = make_outbox(&backing, server, share_barrier(&me, &about_them), self.deadline)?;
+        let offer = Message::Offer(Offer { about: me, client, server, segment: mine.len() as u64 });
         let fd = mine.fd().expect("a fresh segment has its descriptor");
         send(&self.socket, &offer, &[fd], true)?;
-        Ok(Stage::Accept { mine, about_me, about_them })
+        Ok(Stage::Accept { mine, about: Box::new(Known { me, them: about_them, backing }) })
     }
 
     fn settle(
         self: Box<Self>,
         settings: &Settings,
         birth: Birth,
-        about_me: Introduction,
-        about_them: Introduction,
+        Known { me, them, backing }: Known,
         mut mine: OwnSegment,
         theirs: PeerSegment,
     ) -> Result<Step, Broken> {
@@ -440,14 +437,15 @@ impl Pending {
             settings,
             birth,
             socket: self.socket,
+            backing,
             mine,
             my_geometry: geometries(settings).1,
             theirs,
             their_geometry: geometries(settings).0,
-            calls: about_me.calls,
-            inline_limit: inline_limit(settings, about_me),
-            about_me,
-            about_them,
+            calls: me.calls,
+            inline_limit: inline_limit(settings, me),
+            about_me: me,
+            about_them: them,
         };
         Ok(Step::Done(Box::new(joined.into_session())))
     }
@@ -458,7 +456,15 @@ impl Pending {
     }
 }
 
-type BothOutboxes = (Introduction, Introduction, OwnSegment, PeerSegment);
+/// What a listener knows once it has made its offer: what both sides are, and what their memory is.
+#[derive(Debug)]
+struct Known {
+    me: Introduction,
+    them: Introduction,
+    backing: Backing,
+}
+
+type BothOutboxes = (Known, OwnSegment, PeerSegment);
 
 /// How far a handshake has come.
 pub(crate) enum Step {
@@ -507,8 +513,9 @@ pub(crate) fn join(socket: Fd, settings: &Settings, birth: Birth, mut limit: Tim
         return Err(Broken::Refused(Refusal::User, text));
     }
     check_terms(&about_me, &offer)?;
-    let theirs = attach_outbox(arrived.one_fd()?, offer.segment, offer.server)?;
-    let mut mine = make_outbox(offer.client, share_barrier(&about_me, &offer.about), limit.deadline)?;
+    let backing = Backing::agree(settings, about_me.memory, offer.about.memory).map_err(Broken::unsealed)?;
+    let theirs = attach_outbox(&backing, arrived.one_fd()?, offer.segment, offer.server)?;
+    let mut mine = make_outbox(&backing, offer.client, share_barrier(&about_me, &offer.about), limit.deadline)?;
     let fd = mine.fd().expect("a fresh segment has its descriptor");
     say(&socket, &Message::Accept(mine.len() as u64), &[fd])?;
     let Message::Settled = hear(&mut incoming, &socket, &mut limit)?.bare()? else {
@@ -519,6 +526,7 @@ pub(crate) fn join(socket: Fd, settings: &Settings, birth: Birth, mut limit: Tim
         settings,
         birth,
         socket,
+        backing,
         mine,
         my_geometry: offer.client,
         theirs,

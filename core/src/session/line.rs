@@ -57,9 +57,11 @@ impl Line {
     }
 }
 
-/// Whether a record can be sent later: the buffer is full, or too many descriptors are under way.
+/// Whether a record cannot be sent now, which is no fault: the buffer is full, too many descriptors are under way, or the peer is
+/// gone, of which the next look at the socket tells more.
 pub(crate) fn must_wait(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error() == Some(libc::ETOOMANYREFS)
+    let later = [libc::EAGAIN, libc::ETOOMANYREFS, libc::EPIPE, libc::ECONNRESET];
+    error.raw_os_error().is_some_and(|code| later.contains(&code))
 }
 
 /// The way to the peer for whoever gives something back. It keeps no session open.

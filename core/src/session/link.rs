@@ -4,7 +4,8 @@
 //! waits, understands it, and then takes exactly that, so that a descriptor which cannot be taken now stays where it is. What
 //! it cannot understand ends the session.
 
-use crate::blocks::{Limits, UNREAD_MAX};
+use crate::blocks::UNREAD_MAX;
+use crate::capabilities::Capabilities;
 use crate::deadline::Deadline;
 use crate::error::{Cause, Violation};
 use crate::layout::OBJECTS_MAX;
@@ -14,7 +15,7 @@ use crate::session::line::{Line, LineBell};
 use crate::session::objects::{Known, Told};
 use crate::session::record::{LEN, Record};
 use crate::session::regions::Regions;
-use crate::side::{Channel, Heard, News};
+use crate::side::{Channel, Heard, News, RegionKind};
 use crate::span::WriteSpan;
 use crate::sys::fork::{Birth, Fd};
 use crate::sys::{self, barrier, socket};
@@ -50,13 +51,16 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// `promised`: what this side said that it would map of the peer's arena. `shared_limit`: how many bytes of the peer's objects
-    /// stay mapped while nobody looks at them.
-    pub(crate) fn new(socket: Fd, birth: Birth, barrier: bool, promised: Limits, shared_limit: u64) -> Self {
+    /// `shared_limit`: how many bytes of the peer's objects stay mapped while nobody looks at them.
+    pub(crate) fn new(socket: Fd, birth: Birth, barrier: bool, regions: Regions, shared_limit: u64) -> Self {
         let line = Arc::new(Line::new(socket));
         let told = Arc::new(Told::new(Arc::downgrade(&line), birth));
-        let (regions, known) = (Regions::new(promised), Known::new(shared_limit));
-        Self { line, birth, barrier, regions, news: VecDeque::new(), known, told }
+        Self { line, birth, barrier, regions, news: VecDeque::new(), known: Known::new(shared_limit), told }
+    }
+
+    /// What the memory of both sides can promise.
+    pub(crate) fn capabilities(&self) -> Capabilities {
+        self.regions.capabilities()
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
@@ -131,9 +135,9 @@ impl Link {
                     heard.starved = true;
                     return Ok(at);
                 }
-                Record::Announce { region, bytes } => {
+                Record::Announce { region, bytes, kind } => {
                     let fd = fd.take().ok_or(Violation::Descriptors)?;
-                    match self.regions.attach(region, bytes, fd).map_err(|error| error.cause()) {
+                    match self.regions.attach(region, bytes, kind, fd).map_err(|error| error.cause()) {
                         Ok(segment) => self.news.push_back(News::Region { id: region, span: segment.span() }),
                         Err(Cause::Corrupt(violation)) => return Err(violation),
                         // No memory for the map: it stays announced.
@@ -203,9 +207,19 @@ impl Channel for Link {
         self.news.pop_front()
     }
 
-    fn make_region(&mut self, id: u32, bytes: u64, deadline: Deadline) -> Result<Option<WriteSpan>, Cause> {
+    fn may_spill(&self) -> bool {
+        self.capabilities().spill
+    }
+
+    fn make_region(
+        &mut self,
+        id: u32,
+        bytes: u64,
+        kind: RegionKind,
+        deadline: Deadline,
+    ) -> Result<Option<WriteSpan>, Cause> {
         let line = Arc::clone(&self.line);
-        self.regions.make(&line, id, bytes, deadline).map_err(|error| {
+        self.regions.make(&line, id, bytes, kind, deadline).map_err(|error| {
             tracing::debug!(%error, "a region could not be made");
             error.cause()
         })

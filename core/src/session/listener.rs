@@ -121,6 +121,20 @@ impl Acceptor {
         }
     }
 
+    pub(crate) fn is_ours(&self) -> bool {
+        self.birth.is_ours()
+    }
+
+    /// Whether a session is ready that nobody has taken yet. The descriptor does not tell of it any more.
+    pub(crate) fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// When there is something to do even if nothing comes, if ever.
+    pub(crate) fn duty(&self) -> Deadline {
+        self.next_duty(Deadline::NEVER)
+    }
+
     /// When there is something to do even if nothing comes: at the latest at `deadline`.
     fn next_duty(&self, deadline: Deadline) -> Deadline {
         self.pending.values().fold(deadline, |next, pending| {

@@ -7,22 +7,28 @@
 //!  offset  bytes   bell   announce              forget    object                take back
 //!  ------  -----   ----   -------------------   -------   -------------------   ---------------------------
 //!       0      1      0   1                     2         3                     4
-//!       1      3          zero                  zero      zero                  zero
+//!       1      1          kind of its memory    zero      zero                  zero
+//!       2      2          zero                  zero      zero                  zero
 //!       4      4          region                region    zero                  zero
 //!       8      8          bytes of its memory   zero      bytes that it holds   position behind the last frame
 //!      16      8          zero, kept            zero      number                number
 //! ```
 //!
-//! All numbers are little-endian. Announcements of regions and of shared objects come with the one descriptor of what they
-//! announce. This file knows no socket and judges no number: what may be announced or forgotten is for those who keep it.
+//! The kind is 0 for a sealed memfd, 1 for POSIX shared memory, 2 for a spill file. All numbers are little-endian.
+//! Announcements of regions and of shared objects come with the one descriptor of what they announce. This file knows no socket
+//! and judges no number: what may be announced or forgotten is for those who keep it.
 
 use crate::error::Violation;
+use crate::shm::SegmentKind;
 
 /// A bell, which is its first byte and nothing else.
 pub(crate) const BELL: u8 = 0;
 
 /// Bytes of every record but the bell.
 pub(crate) const LEN: usize = 24;
+
+/// The kinds of memory, each at its number.
+const KINDS: [SegmentKind; 3] = [SegmentKind::Sealed, SegmentKind::Posix, SegmentKind::Spill];
 
 const ANNOUNCE: u8 = 1;
 const FORGET: u8 = 2;
@@ -35,7 +41,7 @@ pub(crate) enum Record {
     /// Look again.
     Bell,
     /// A region of so many bytes is there; its descriptor comes along.
-    Announce { region: u32, bytes: u64 },
+    Announce { region: u32, bytes: u64, kind: SegmentKind },
     /// No block of the region is handed out any more.
     Forget { region: u32 },
     /// A shared object that holds so many bytes has a number in this session; its descriptor comes along.
@@ -47,13 +53,13 @@ pub(crate) enum Record {
 impl Record {
     /// The bytes of this record, for which `room` is room enough.
     pub(crate) fn encode(self, room: &mut [u8; LEN]) -> &[u8] {
-        let head = |name: u8, region: u32| u64::from(region) << 32 | u64::from(name);
+        let head = |name: u8, kind: u8, region: u32| u64::from(region) << 32 | u64::from(kind) << 8 | u64::from(name);
         let record = match self {
             Self::Bell => return &[BELL],
-            Self::Announce { region, bytes } => [head(ANNOUNCE, region), bytes, 0],
-            Self::Forget { region } => [head(FORGET, region), 0, 0],
-            Self::Object { number, bytes } => [head(OBJECT, 0), bytes, number],
-            Self::TakeBack { number, position } => [head(TAKE_BACK, 0), position, number],
+            Self::Announce { region, bytes, kind } => [head(ANNOUNCE, number_of(kind), region), bytes, 0],
+            Self::Forget { region } => [head(FORGET, 0, region), 0, 0],
+            Self::Object { number, bytes } => [head(OBJECT, 0, 0), bytes, number],
+            Self::TakeBack { number, position } => [head(TAKE_BACK, 0, 0), position, number],
         };
         let (words, _) = room.as_chunks_mut::<8>();
         for (to, word) in words.iter_mut().zip(record) {
@@ -72,18 +78,28 @@ impl Record {
         }
         let Some(record) = bytes.first_chunk::<LEN>() else { return Ok(None) };
         let [head, middle, last] = [0, 8, 16].map(|at| word(record, at));
-        // The low half is the first byte, and behind it three of zero.
-        if head as u32 != u32::from(name) {
-            return Err(Violation::Record);
-        }
-        let record = match (name, (head >> 32) as u32, middle, last) {
-            (ANNOUNCE, region, bytes, 0) => Self::Announce { region, bytes },
-            (FORGET, region, 0, 0) => Self::Forget { region },
-            (OBJECT, 0, bytes, number) => Self::Object { number, bytes },
-            (TAKE_BACK, 0, position, number) => Self::TakeBack { number, position },
+        // The low half is the first byte, the number of a kind where the record has one, and behind that two of zero.
+        let [_, number, 0, 0] = (head as u32).to_le_bytes() else { return Err(Violation::Record) };
+        let record = match (name, number, (head >> 32) as u32, middle, last) {
+            (ANNOUNCE, number, region, bytes, 0) => {
+                let &kind = KINDS.get(usize::from(number)).ok_or(Violation::Record)?;
+                Self::Announce { region, bytes, kind }
+            }
+            (FORGET, 0, region, 0, 0) => Self::Forget { region },
+            (OBJECT, 0, 0, bytes, number) => Self::Object { number, bytes },
+            (TAKE_BACK, 0, 0, position, number) => Self::TakeBack { number, position },
             _ => return Err(Violation::Record),
         };
         Ok(Some((record, LEN)))
+    }
+}
+
+/// The number of a kind in [`KINDS`].
+fn number_of(kind: SegmentKind) -> u8 {
+    match kind {
+        SegmentKind::Sealed => 0,
+        SegmentKind::Posix => 1,
+        SegmentKind::Spill => 2,
     }
 }
 
@@ -96,9 +112,9 @@ mod tests {
     use super::*;
 
     const SAMPLES: [Record; 9] = [
-        Record::Announce { region: 1, bytes: 4096 },
-        Record::Announce { region: u32::MAX, bytes: u64::MAX },
-        Record::Announce { region: 0, bytes: 0 },
+        Record::Announce { region: 1, bytes: 4096, kind: SegmentKind::Sealed },
+        Record::Announce { region: u32::MAX, bytes: u64::MAX, kind: SegmentKind::Posix },
+        Record::Announce { region: 0, bytes: 0, kind: SegmentKind::Spill },
         Record::Forget { region: 7 },
         Record::Forget { region: u32::MAX },
         Record::Object { number: 0, bytes: 0 },
@@ -129,9 +145,11 @@ mod tests {
 
     #[test]
     fn the_bytes_are_those_of_the_drawing() {
-        let announce = encoded(Record::Announce { region: 0x0403_0201, bytes: 0x0807_0605_0403_0201 });
-        let drawn = [1, 0, 0, 0, 1, 2, 3, 4, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0];
-        assert_eq!(announce, drawn);
+        for (number, kind) in (0..).zip(KINDS) {
+            let announce = encoded(Record::Announce { region: 0x0403_0201, bytes: 0x0807_0605_0403_0201, kind });
+            let drawn = [1, number, 0, 0, 1, 2, 3, 4, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+            assert_eq!(announce, drawn);
+        }
         let forget = encoded(Record::Forget { region: 0x0403_0201 });
         assert_eq!(forget[..8], [2, 0, 0, 0, 1, 2, 3, 4]);
         assert_eq!(forget[8..], [0; 16]);
@@ -161,10 +179,19 @@ mod tests {
     }
 
     #[test]
+    fn a_kind_that_does_not_exist_is_corrupt() {
+        let mut bytes = encoded(SAMPLES[0]);
+        for number in 3..=u8::MAX {
+            bytes[1] = number;
+            assert_eq!(Record::decode(&bytes), Err(Violation::Record), "{number}");
+        }
+    }
+
+    #[test]
     fn bytes_that_are_kept_must_be_zero() {
         for record in SAMPLES {
             let kept = match record {
-                Record::Announce { .. } => [1..4, 16..24],
+                Record::Announce { .. } => [2..4, 16..24],
                 Record::Object { .. } | Record::TakeBack { .. } => [1..4, 4..8],
                 _ => [1..4, 8..24],
             };

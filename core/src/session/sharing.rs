@@ -4,7 +4,7 @@
 //! An object is announced once a session, before the first frame that names it. Announcing may have to wait, as a block may, until
 //! the peer has read its socket or passed earlier frames.
 
-use crate::error::Cause;
+use crate::error::{Cause, Error};
 use crate::layout::{Descriptor, Names};
 use crate::observe::Stats;
 use crate::ring::Taken;
@@ -44,6 +44,7 @@ impl Side<Link> {
         }
     }
 
+    /// What cannot be sent now is tried again when the peer has read something, and every so often.
     #[cold]
     fn announce(&mut self, object: &Object, patience: Patience) -> Result<u64, Cause> {
         loop {
@@ -61,16 +62,15 @@ impl Side<Link> {
                     self.announced();
                     return Ok(number);
                 }
-                Ok(Answer::SocketFull) => {
-                    self.await_reading(seen);
+                Ok(Answer::NotNow) => {
+                    self.announce_later(seen)?;
                     self.wait_for_socket(patience)?;
                 }
                 Ok(Answer::Crowded(position)) => self.wait_for_reading(position, patience)?,
-                Err(error) => {
+                Err(refused) => {
+                    let error = Error::system("announce a shared object", refused);
                     tracing::debug!(%error, "an object could not be announced");
-                    self.attend();
-                    self.check_sendable(0)?;
-                    return Err(Cause::System);
+                    return Err(error.cause());
                 }
             }
         }

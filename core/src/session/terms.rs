@@ -2,8 +2,10 @@
 
 use crate::error::Violation;
 use crate::layout::{Geometry, RingSize, SessionKind as Kind, calls_fit};
-use crate::options::Settings;
+use crate::options::{Fence, Settings, Trust};
+use crate::session::backing;
 use crate::session::wire::{Introduction, Offer};
+use crate::sys::{self, barrier};
 
 /// How many blocks a side may have out at the other: enough for a reader that holds a thousand.
 const RETURNS: u32 = 4096;
@@ -13,6 +15,26 @@ pub(super) fn geometries(settings: &Settings) -> (Geometry, Geometry) {
     let client_returns = if settings.kind == Kind::Rpc { RETURNS } else { 1 };
     let geometry = |ring, returns| Geometry::new(ring, returns).expect("a power of two");
     (geometry(settings.client_ring, client_returns), geometry(settings.server_ring, RETURNS))
+}
+
+/// What a side tells of itself.
+pub(super) fn introduce(settings: &Settings) -> Introduction {
+    Introduction {
+        kind: settings.kind,
+        trust: settings.trust,
+        barrier: settings.fence == Fence::Auto && settings.trust == Trust::SameUser && barrier::register(),
+        memory: backing::introduce(settings),
+        cpu: sys::only_cpu(),
+        clock: sys::monotonic_ns(),
+        limits: settings.limits,
+        calls: settings.in_flight,
+        inline_limit: u32::try_from(settings.inline_limit).unwrap_or(u32::MAX),
+    }
+}
+
+/// Whether sleeps may rely on `membarrier`: both sides must have registered for it, and want it.
+pub(super) fn share_barrier(one: &Introduction, other: &Introduction) -> bool {
+    one.barrier && other.barrier
 }
 
 /// What the listener offers to a client that wants `them`: no more calls and no longer frames than both want, and than the

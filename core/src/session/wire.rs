@@ -24,6 +24,12 @@ pub(crate) const PREFIX: usize = 16;
 pub(crate) const BODY_MAX: usize = 256;
 const NO_CPU: u64 = u64::MAX;
 
+/// Bits of an introduction's flags.
+const BARRIER: u64 = 1;
+const UNSEALED: u64 = 1 << 1;
+const TAKES_UNSEALED: u64 = 1 << 2;
+const TAKES_SPILL: u64 = 1 << 3;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub(crate) enum Tag {
@@ -41,6 +47,7 @@ pub(crate) struct Introduction {
     pub(crate) trust: Trust,
     /// The side is registered for `membarrier` and can issue it.
     pub(crate) barrier: bool,
+    pub(crate) memory: MemoryTerms,
     /// The one processor that the side may run on, if it is one.
     pub(crate) cpu: Option<u32>,
     /// The side's monotonic clock, in nanoseconds, when this was written.
@@ -51,6 +58,17 @@ pub(crate) struct Introduction {
     /// was agreed.
     pub(crate) calls: u32,
     pub(crate) inline_limit: u32,
+}
+
+/// What a side tells of its memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct MemoryTerms {
+    /// Its outbox and regions are without seals.
+    pub(crate) unsealed: bool,
+    /// It maps such ones of its peer's.
+    pub(crate) takes_unsealed: bool,
+    /// It maps regions in files.
+    pub(crate) takes_spill: bool,
 }
 
 /// The listener's answer: what it is, and what is to be built.
@@ -165,7 +183,14 @@ impl Introduction {
             Trust::SameUser => 0,
             Trust::Untrusted => 1,
         });
-        put(u64::from(self.barrier));
+        let MemoryTerms { unsealed, takes_unsealed, takes_spill } = self.memory;
+        let flags = [
+            (BARRIER, self.barrier),
+            (UNSEALED, unsealed),
+            (TAKES_UNSEALED, takes_unsealed),
+            (TAKES_SPILL, takes_spill),
+        ];
+        put(flags.iter().filter(|(_, set)| *set).map(|(bit, _)| bit).sum());
         put(self.cpu.map_or(NO_CPU, u64::from));
         put(self.clock);
         let Limits { message, memory, region, regions } = self.limits;
@@ -195,7 +220,14 @@ impl Words<'_> {
             1 => Trust::Untrusted,
             _ => return Err(Violation::Handshake),
         };
-        let barrier = self.next()? & 1 != 0;
+        let flags = self.next()?;
+        let is_set = |bit| flags & bit != 0;
+        let barrier = is_set(BARRIER);
+        let memory = MemoryTerms {
+            unsealed: is_set(UNSEALED),
+            takes_unsealed: is_set(TAKES_UNSEALED),
+            takes_spill: is_set(TAKES_SPILL),
+        };
         let cpu = self.next()?;
         let cpu = if cpu == NO_CPU { None } else { Some(u32::try_from(cpu).map_err(|_| Violation::Handshake)?) };
         let clock = self.next()?;
@@ -207,7 +239,7 @@ impl Words<'_> {
         };
         let in_flight = self.next()?;
         let (calls, inline_limit) = (in_flight as u32, (in_flight >> 32) as u32);
-        Ok(Introduction { kind, trust, barrier, cpu, clock, limits, calls, inline_limit })
+        Ok(Introduction { kind, trust, barrier, memory, cpu, clock, limits, calls, inline_limit })
     }
 
     fn geometry(&mut self) -> Result<Geometry, Violation> {
@@ -228,6 +260,7 @@ fn refusal_number(why: Refusal) -> u64 {
         Refusal::OutOfMemory => 7,
         Refusal::Slow => 8,
         Refusal::Closing => 9,
+        Refusal::Unsealed => 10,
         Refusal::Other(number) => u64::from(number),
     }
 }
@@ -243,6 +276,7 @@ fn refusal_of(number: u64) -> Refusal {
         7 => Refusal::OutOfMemory,
         8 => Refusal::Slow,
         9 => Refusal::Closing,
+        10 => Refusal::Unsealed,
         other => Refusal::Other(other as u32),
     }
 }
@@ -266,6 +300,7 @@ mod tests {
             kind: Kind::Bus,
             trust: Trust::Untrusted,
             barrier: true,
+            memory: MemoryTerms { unsealed: true, takes_unsealed: false, takes_spill: true },
             cpu: Some(3),
             clock: u64::MAX,
             limits,

@@ -6,11 +6,13 @@
 //!
 //! Nothing here knows a session, or how a descriptor came.
 
+use super::share_of;
 use crate::deadline::Deadline;
 use crate::error::{Cause, Error, Violation};
 use crate::sys::fork::Fd;
-use crate::sys::memory::{self, Mapping};
+use crate::sys::memory::{self, Mapping, Pages};
 use crate::sys::round_to_page;
+use crate::sys::share::Share;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::slice;
@@ -25,13 +27,16 @@ pub(crate) struct Blank {
     mapping: Mapping,
     fd: Fd,
     len: usize,
+    /// Of what this process may take.
+    share: Arc<Share>,
 }
 
 impl Blank {
     /// Memory for `len` bytes, all zero, all of it there. Its size can never change again.
     ///
     /// # Errors
-    /// [`Cause::OutOfMemory`] where memory or descriptors run out, [`Cause::Unsupported`] where nothing can be sealed,
+    /// [`Cause::OutOfMemory`] where memory, this process's share of it, or descriptors run out, [`Cause::Unsupported`] where
+    /// nothing can be sealed,
     /// [`Cause::Timeout`] and [`Cause::Interrupted`] while reserving.
     pub(crate) fn create(len: usize, deadline: Deadline) -> Result<Self, Error> {
         let tried = || format!("make a shared object of {len} bytes");
@@ -39,12 +44,13 @@ impl Blank {
         if size > isize::MAX as usize {
             return Err(Error::new(Cause::OutOfMemory, tried()));
         }
+        let share = share_of(size, tried)?;
         let system = |refused| Error::system(tried(), refused);
         let fd = memory::create("slipring-object", size).map_err(system)?;
         memory::seal_size(&fd).map_err(|refused| Error::os(UNSEALABLE, tried(), refused))?;
         let mapping = memory::map_own(&fd, size).map_err(system)?;
-        memory::reserve(&fd, &mapping, deadline)?;
-        Ok(Self { mapping, fd, len })
+        memory::reserve(&fd, &mapping, Pages::InMemory, deadline)?;
+        Ok(Self { mapping, fd, len, share })
     }
 
     /// Its bytes.
@@ -79,7 +85,7 @@ impl Blank {
     /// [`Cause::Forked`]; [`Cause::System`] where another process has mapped it for writing; [`Cause::Unsupported`] where the
     /// kernel does not do what the seals say.
     pub(crate) fn seal(self) -> Result<SealedFile, Error> {
-        let Self { mapping, fd, len } = self;
+        let Self { mapping, fd, len, share } = self;
         let tried = || format!("seal a shared object of {len} bytes");
         if !mapping.is_ours() {
             return Err(Error::new(Cause::Forked, tried()));
@@ -95,7 +101,7 @@ impl Blank {
             return Err(Error::new(UNSEALABLE, tried()));
         }
         let number = memory::number(&fd).map_err(|refused| Error::system(tried(), refused))?;
-        Ok(SealedFile { fd, len, number })
+        Ok(SealedFile { fd, len, number, _share: Some(share) })
     }
 }
 
@@ -105,6 +111,8 @@ pub(crate) struct SealedFile {
     fd: Fd,
     len: usize,
     number: u64,
+    /// Of what this process may take, if it made the object: as long as this process has it.
+    _share: Option<Arc<Share>>,
 }
 
 impl SealedFile {
@@ -128,7 +136,7 @@ impl SealedFile {
             return Err(corrupt(Violation::Sparse, format!("only {present} exist")));
         }
         let number = memory::number(&fd).map_err(|refused| Error::system(tried(), refused))?;
-        Ok(Self { fd, len, number })
+        Ok(Self { fd, len, number, _share: None })
     }
 
     /// How many bytes it holds.

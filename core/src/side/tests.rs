@@ -106,7 +106,17 @@ impl Channel for Cord {
         self.ours.mail().news.pop_front()
     }
 
-    fn make_region(&mut self, id: u32, bytes: u64, _deadline: Deadline) -> Result<Option<WriteSpan>, Cause> {
+    fn may_spill(&self) -> bool {
+        false
+    }
+
+    fn make_region(
+        &mut self,
+        id: u32,
+        bytes: u64,
+        _kind: RegionKind,
+        _deadline: Deadline,
+    ) -> Result<Option<WriteSpan>, Cause> {
         let region = WriteSpan::heap(bytes as usize);
         let span = region.reader();
         self.theirs.change(|mail| mail.news.push_back(News::Region { id, span }));
@@ -296,7 +306,7 @@ fn receive(side: &mut Side<Cord>) -> (u32, Vec<u8>) {
 
 /// The block that a frame names.
 fn resolve(side: &mut Side<Cord>, frame: Taken) -> Result<Held, Cause> {
-    let told = side.told(frame)?;
+    let told = side.descriptor(frame)?;
     side.resolve(frame, told)
 }
 

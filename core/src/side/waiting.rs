@@ -20,12 +20,12 @@ const LOOKS: u32 = if cfg!(loom) { 1 } else { 1024 };
 const STARVE_AFTER: Duration = Duration::from_micros(50);
 
 /// The longest sleep that nothing protects. It bounds what a wake-up lost in a store buffer can cost.
-const NAP: Duration = Duration::from_millis(1);
+pub(crate) const NAP: Duration = Duration::from_millis(1);
 
 impl<C: Channel> Side<C> {
     /// Whether what is wanted is there. A violation counts as there: the caller's next step finds and reports it.
     #[inline]
-    fn is_there(&mut self, want: Want) -> bool {
+    pub(super) fn is_there(&mut self, want: Want) -> bool {
         match want {
             Want::Data => self.reader.has_data(),
             Want::Room(end) => self.writer.has_room(end).unwrap_or(true) || self.outgoing.has_dropped_drafts(),
@@ -160,7 +160,7 @@ impl<C: Channel> Side<C> {
     }
 
     /// Asks the peer for a credit, if that is what is waited for.
-    fn starve_for(&mut self, want: Want) {
+    pub(super) fn starve_for(&mut self, want: Want) {
         if matches!(want, Want::Room(_) | Want::Read(_) | Want::DataOrRoom(_) | Want::DataOrRead(_)) {
             self.writer.starve();
         }
@@ -179,6 +179,10 @@ impl<C: Channel> Side<C> {
     /// Sleeps until what is wanted is there. Each turn of the loop is one epoch.
     fn park(&mut self, want: Want, deadline: Deadline) -> Result<(), Cause> {
         self.stats.parks += 1;
+        if self.unheard {
+            self.look_for_the_peer(want)?;
+        }
+        self.weigh_fences();
         loop {
             // What is left of the ring goes back first: the peer may be waiting for just that.
             self.give_credit()?;
@@ -191,12 +195,39 @@ impl<C: Channel> Side<C> {
             self.parking.end();
             match slept {
                 Ok(Woken::There) => return Ok(()),
+                // The bell is read before the next sleep: whoever waits for the frame does not wait for that, too.
+                Ok(Woken::Heard) if self.is_there(want) => self.unheard = true,
                 Ok(Woken::Heard) => self.look_for_the_peer(want)?,
                 Err(cause) => return Err(cause),
             }
             if self.is_there(want) {
                 return Ok(());
             }
+        }
+    }
+
+    /// Before a sleep: asks the peer for fences if such sleeps are frequent.
+    fn weigh_fences(&mut self) {
+        let often = self.sleeps.begin(self.stats.frames_received + self.stats.frames_sent);
+        if !often || self.parking.asks_for_fences() {
+            return;
+        }
+        self.parking.ask_for_fences();
+        // Whatever the peer stored before it saw that is visible after this.
+        if self.channel.barrier() {
+            self.fenced_for_now = true;
+        } else {
+            self.parking.stop_asking();
+        }
+    }
+
+    /// In a stream: lets the peer off the fences that were asked for while sleeps were frequent.
+    pub(super) fn spare_fences(&mut self) {
+        let frames = self.stats.frames_received + self.stats.frames_sent;
+        if self.fenced_for_now && !self.watched.get() && self.sleeps.streams(frames) {
+            self.fenced_for_now = false;
+            self.parking.end();
+            self.parking.stop_asking();
         }
     }
 
@@ -217,7 +248,7 @@ impl<C: Channel> Side<C> {
             }
             // Whoever drops a draft, on whatever thread, knows nothing of this sleep.
             let nap = naps || want != Want::Data && self.outgoing.has_drafts();
-            let limit = if nap { Some(NAP) } else { self.outgoing.housekeeping_in() };
+            let limit = if nap { Some(NAP) } else { self.outgoing.next_duty(want) };
             let time = left.map_or(limit, |left| Some(limit.map_or(left, |limit| limit.min(left))));
             if self.channel.sleep(time)? {
                 return Ok(Woken::Heard);

@@ -12,14 +12,14 @@
 //!
 //! A table of words is memory of its own here: each word is an atomic, and there is nothing else.
 
-use crate::layout::{CLOSE, LINE, PARKED, READ, RETURNS, RING, STARVING};
+use crate::layout::{CLOSE, LINE, PARKED, READ, RETURNS, RING, SEEN, STARVING};
 use crate::sync::{AtomicU32, AtomicU64, Ordering};
 use loom::cell::UnsafeCell;
 use std::fmt;
 use std::sync::Arc;
 
 /// The header words that a protocol uses.
-const WORDS: [usize; 5] = [PARKED, STARVING, CLOSE, READ, RETURNS];
+const WORDS: [usize; 6] = [PARKED, STARVING, CLOSE, READ, RETURNS, SEEN];
 
 /// Bytes of such a word.
 const WORD: usize = size_of::<u64>();

@@ -1,9 +1,12 @@
-//! Waiting for any of many descriptors, and one descriptor to watch in their place.
+//! Waiting for any of many descriptors, one descriptor to watch in their place, and an alarm among them that any thread of this
+//! process can ring.
 
 use crate::sys::fork::Fd;
 use crate::sys::poll_readable;
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::io::Errno;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -47,8 +50,58 @@ impl Epoll {
     }
 }
 
+/// A descriptor that is readable from when any thread of this process rang it until it is silenced.
+#[derive(Debug)]
+pub(crate) struct Alarm(Fd);
+
+impl Alarm {
+    pub(crate) fn new() -> io::Result<Self> {
+        Fd::make(|| Ok(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)).map(Self)
+    }
+
+    /// Makes it readable. One that cannot count any further is readable already.
+    pub(crate) fn ring(&self) {
+        let rung = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
+        debug_assert!(matches!(rung, Ok(8) | Err(Errno::AGAIN)), "an alarm of ours can be rung");
+    }
+
+    /// Makes it quiet.
+    pub(crate) fn silence(&self) {
+        let read = rustix::io::read(&self.0, &mut [0; 8]);
+        debug_assert!(matches!(read, Ok(8) | Err(Errno::AGAIN)), "an alarm of ours can be silenced");
+    }
+}
+
+impl AsFd for Alarm {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 impl AsFd for Epoll {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alarm_is_heard_until_it_is_silenced_however_often_it_rang() {
+        let (epoll, alarm) = (Epoll::new().expect("a set"), Alarm::new().expect("an alarm"));
+        epoll.add(alarm.as_fd(), 7).expect("a descriptor to watch");
+        let heard = || {
+            let mut heard = Vec::new();
+            epoll.wait(Some(Duration::ZERO), |token| heard.push(token)).expect("no signal");
+            heard
+        };
+        assert_eq!(heard(), []);
+        alarm.ring();
+        alarm.ring();
+        assert_eq!([heard(), heard()], [[7], [7]]);
+        alarm.silence();
+        assert_eq!(heard(), []);
     }
 }

@@ -1,6 +1,7 @@
-//! Memory that two processes share: memfds, their seals and their maps.
+//! Memory that two processes share: memfds and their seals; maps, of memfds and of [files without a
+//! name](super::unnamed); and how pages are reserved.
 //!
-//! The owner of a segment maps it for writing and then seals it, so that the kernel refuses every other writable map,
+//! The owner of a sealed segment maps it for writing and then seals it, so that the kernel refuses every other writable map,
 //! `mprotect` included, and every change of size. What the rest of the crate may rely on:
 //! - a [`Mapping`] stays where it is until it drops, and drops nothing in a forked child;
 //! - own maps are not copied to children and no map is written into core dumps;
@@ -41,6 +42,16 @@ pub(crate) const MARGIN: u64 = 16 << 20;
 
 /// Bytes in a block of `st_blocks`, whatever the file system (stat(2)).
 const STAT_BLOCK: u64 = 512;
+
+/// Where the pages of a segment are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pages {
+    /// In memory: they are counted against it, and are put into maps ahead of time.
+    InMemory,
+    /// On a disk. What is touched is brought into memory, and goes out again when that is short; so nothing is touched ahead of
+    /// time, which would write all of it.
+    OnDisk,
+}
 
 /// A mapped piece of a segment. Unmapped on drop, except in a forked child, where it is not ours.
 #[derive(Debug)]
@@ -105,19 +116,24 @@ impl Drop for Mapping {
 
 /// A new memfd of `len` zero bytes, none of them reserved. The label is for people who look into `/proc`.
 pub(crate) fn create(label: &str, len: usize) -> io::Result<Fd> {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
-    if limit.is_some_and(|limit| len as u64 > limit) {
-        // The kernel would send SIGXFSZ, which ends the process, before it gave this error.
-        return Err(Errno::FBIG.into());
-    }
     let sealable = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let fd = Fd::make(|| match rustix::fs::memfd_create(label, sealable | MemfdFlags::NOEXEC_SEAL) {
         // Linux before 6.3 does not know the flag.
         Err(Errno::INVAL) => Ok(rustix::fs::memfd_create(label, sealable)?),
         made => Ok(made?),
     })?;
-    rustix::fs::ftruncate(&fd, len as u64)?;
+    set_len(&fd, len)?;
     Ok(fd)
+}
+
+/// Makes a new file `len` bytes long, all of it holes.
+pub(super) fn set_len(fd: &Fd, len: usize) -> io::Result<()> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
+    if limit.is_some_and(|limit| len as u64 > limit) {
+        // The kernel would send SIGXFSZ, which ends the process, before it gave this error.
+        return Err(Errno::FBIG.into());
+    }
+    Ok(rustix::fs::ftruncate(fd, len as u64)?)
 }
 
 /// Maps a segment that is ours: readable and writable, and not there in a forked child.
@@ -133,11 +149,13 @@ pub(crate) fn map_own(fd: &Fd, len: usize) -> io::Result<Mapping> {
 }
 
 /// Maps a segment that the peer owns: readable, and readable in a forked child too.
-pub(crate) fn map_peer(fd: impl AsFd, len: usize) -> io::Result<Mapping> {
+pub(crate) fn map_peer(fd: impl AsFd, len: usize, pages: Pages) -> io::Result<Mapping> {
     let mapping = Mapping::new(fd, len, ProtFlags::READ)?;
     mapping.advise(0, len, Advice::LinuxDontDump)?;
-    // Saves the first read of each page its fault. Older kernels do not know the advice, and then it is not saved.
-    let _ = mapping.advise(0, len, Advice::LinuxPopulateRead);
+    if pages == Pages::InMemory {
+        // Saves the first read of each page its fault. Older kernels do not know the advice, and then it is not saved.
+        let _ = mapping.advise(0, len, Advice::LinuxPopulateRead);
+    }
     Ok(mapping)
 }
 
@@ -194,25 +212,28 @@ pub(crate) fn size_and_blocks(fd: impl AsFd) -> io::Result<(u64, u64)> {
     Ok((stat.st_size as u64, stat.st_blocks as u64 * STAT_BLOCK))
 }
 
-/// Makes every page of a segment exist and stand in our map, or says why not. What was reserved stays so on failure.
+/// Makes every page of a segment exist, and stand in our map if it is memory; or says why not. What was reserved stays so on
+/// failure.
 ///
 /// # Errors
-/// [`Cause::OutOfMemory`] when the machine or a control group above us has not enough left, with both numbers;
-/// [`Cause::Timeout`] between two pieces; [`Cause::Interrupted`] where the kernel lets a signal end a piece (Linux 6.18
+/// [`Cause::OutOfMemory`] when the machine or a control group above us has not enough left, with both numbers, or when the file
+/// system is full; [`Cause::Timeout`] between two pieces; [`Cause::Interrupted`] where the kernel lets a signal end a piece (Linux 6.18
 /// was seen to finish it).
-pub(crate) fn reserve(fd: &Fd, mapping: &Mapping, deadline: Deadline) -> Result<(), Error> {
+pub(crate) fn reserve(fd: &Fd, mapping: &Mapping, pages: Pages, deadline: Deadline) -> Result<(), Error> {
+    let in_memory = pages == Pages::InMemory;
+    let place = if in_memory { "of memory" } else { "on the disk" };
     for (index, at) in (0..mapping.len()).step_by(PIECE).enumerate() {
         let left = mapping.len() - at;
         if index > 0 && deadline.has_passed() {
             return Err(Error::new(Cause::Timeout, format!("reserve {} bytes, {left} of them to go", mapping.len())));
         }
-        if index % PIECES_A_LOOK == 0 {
+        if in_memory && index % PIECES_A_LOOK == 0 {
             check_available(left as u64, available_memory())?;
         }
         let len = left.min(PIECE);
         rustix::fs::fallocate(fd, FallocateFlags::empty(), at as u64, len as u64)
-            .and_then(|()| prefault(mapping, at, len))
-            .map_err(|refused| Error::system(format!("reserve {} bytes of memory", mapping.len()), refused))?;
+            .and_then(|()| if in_memory { prefault(mapping, at, len) } else { Ok(()) })
+            .map_err(|refused| Error::system(format!("reserve {} bytes {place}", mapping.len()), refused))?;
     }
     Ok(())
 }
@@ -275,7 +296,7 @@ mod tests {
         assert!(owner_seals_hold(&fd) && has_required_seals(&fd));
         // SAFETY: the byte is within the owner's writable map, which nobody else reads yet.
         unsafe { own.base().as_ptr().write(7) };
-        let peer = map_peer(&fd, page_size()).expect("a read-only map");
+        let peer = map_peer(&fd, page_size(), Pages::InMemory).expect("a read-only map");
         // SAFETY: the byte is within the map, and nobody writes it now.
         assert_eq!(unsafe { peer.base().as_ptr().read() }, 7, "what the owner writes is seen");
         let writable = MprotectFlags::READ | MprotectFlags::WRITE;
@@ -304,7 +325,7 @@ mod tests {
         let len = 2 * PIECE + page_size();
         let (fd, mapping) = sealed(len);
         assert_eq!(size_and_blocks(&fd).expect("stat"), (len as u64, 0));
-        reserve(&fd, &mapping, Deadline::NEVER).expect("a few megabytes");
+        reserve(&fd, &mapping, Pages::InMemory, Deadline::NEVER).expect("a few megabytes");
         assert_eq!(size_and_blocks(&fd).expect("stat"), (len as u64, len as u64));
     }
 
@@ -319,10 +340,10 @@ mod tests {
     #[test]
     fn a_passed_deadline_stops_between_pieces() {
         let (fd, mapping) = sealed(PIECE + page_size());
-        let late = reserve(&fd, &mapping, Deadline::NOW).expect_err("two pieces");
+        let late = reserve(&fd, &mapping, Pages::InMemory, Deadline::NOW).expect_err("two pieces");
         assert_eq!(late.cause(), Cause::Timeout);
         let (fd, mapping) = sealed(PIECE);
-        reserve(&fd, &mapping, Deadline::NOW).expect("one piece is never stopped");
+        reserve(&fd, &mapping, Pages::InMemory, Deadline::NOW).expect("one piece is never stopped");
     }
 
     #[test]
@@ -354,7 +375,7 @@ mod tests {
                 storm(scope, &stop);
                 let spoilt = (0..20).any(|_| {
                     let (fd, mapping) = sealed(2 * PIECE);
-                    match reserve(&fd, &mapping, Deadline::NEVER) {
+                    match reserve(&fd, &mapping, Pages::InMemory, Deadline::NEVER) {
                         Ok(()) => size_and_blocks(&fd).expect("stat").1 < 2 * PIECE as u64,
                         // Kernels differ in whether a signal that is not fatal ends fallocate.
                         Err(error) => error.cause() != Cause::Interrupted,
@@ -387,7 +408,7 @@ mod tests {
     #[test]
     fn own_maps_stay_out_of_children_and_peer_maps_are_readable_there() {
         let (fd, own) = sealed(page_size());
-        let peer = map_peer(&fd, page_size()).expect("a read-only map");
+        let peer = map_peer(&fd, page_size(), Pages::InMemory).expect("a read-only map");
         let (own_at, peer_at) = (own.base().as_ptr().addr(), peer.base().as_ptr().addr());
         let code = in_child(move || {
             // Inherited maps drop in the child without unmapping anything.

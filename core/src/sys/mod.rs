@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
 pub(crate) mod barrier;
@@ -19,7 +20,9 @@ mod budget;
 pub(crate) mod epoll;
 pub(crate) mod fork;
 pub(crate) mod memory;
+pub(crate) mod share;
 pub(crate) mod socket;
+pub(crate) mod unnamed;
 
 /// Size of a memory page, in bytes: a power of two.
 pub(crate) fn page_size() -> usize {
@@ -77,6 +80,16 @@ pub(crate) fn working_window() -> u64 {
 fn second_cache() -> Option<u64> {
     let text = std::fs::read_to_string("/sys/devices/system/cpu/cpu0/cache/index2/size").ok()?;
     text.trim().strip_suffix('K')?.parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// Raises the number of descriptors that this process may have open to the most that it may allow itself, and says how many
+/// that is.
+pub(crate) fn raise_descriptor_limit() -> io::Result<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
+    }
+    Ok(limit.maximum.unwrap_or(u64::MAX))
 }
 
 /// The user that this process acts as.

@@ -2,6 +2,7 @@
 
 use super::wire::{Message, PREFIX};
 use rustix::cmsg_space;
+use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
     recvmsg, sendmsg,
@@ -38,6 +39,16 @@ impl Socket {
         Self(UnixStream::connect(path).expect("somebody listens"))
     }
 
+    /// Two of them, connected to each other.
+    ///
+    /// # Panics
+    /// If the system refuses.
+    #[must_use]
+    pub fn pair() -> (Self, Self) {
+        let (one, other) = UnixStream::pair().expect("a pair");
+        (Self(one), Self(other))
+    }
+
     /// Sends `bytes`; whether they could be sent. They cannot when the other side has hung up.
     pub fn send(&self, bytes: &[u8]) -> bool {
         self.send_with(bytes, &[])
@@ -48,15 +59,43 @@ impl Socket {
     /// # Panics
     /// With more descriptors than one message takes.
     pub fn send_with(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> bool {
-        let mut space = vec![MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST_FDS))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        assert!(fds.is_empty() || control.push(SendAncillaryMessage::ScmRights(fds)), "too many descriptors");
-        sendmsg(&self.0, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL).is_ok()
+        self.send_by(bytes, fds, SendFlags::NOSIGNAL)
     }
 
     /// Sends as much of `bytes` as there is room for, without waiting. How much that was.
     pub fn flood(&self, bytes: &[u8]) -> usize {
         rustix::net::send(&self.0, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT).unwrap_or(0)
+    }
+
+    /// As [`send_with`](Self::send_with), but does not wait for room.
+    ///
+    /// # Panics
+    /// With more descriptors than one message takes.
+    pub fn try_send_with(&self, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> bool {
+        self.send_by(bytes, fds, SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
+    }
+
+    fn send_by(&self, bytes: &[u8], fds: &[BorrowedFd<'_>], flags: SendFlags) -> bool {
+        let mut space = vec![MaybeUninit::uninit(); cmsg_space!(ScmRights(MOST_FDS))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        assert!(fds.is_empty() || control.push(SendAncillaryMessage::ScmRights(fds)), "too many descriptors");
+        sendmsg(&self.0, &[IoSlice::new(bytes)], &mut control, flags).is_ok()
+    }
+
+    /// Takes whatever has come, without waiting, and closes the descriptors that came along. Whether the other side is still
+    /// there.
+    pub fn drain(&self) -> bool {
+        let mut bytes = [0; 256];
+        loop {
+            let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(4), ScmCredentials(1))];
+            let mut control = RecvAncillaryBuffer::new(&mut space);
+            let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+            match recvmsg(&self.0, &mut [IoSliceMut::new(&mut bytes)], &mut control, flags) {
+                Ok(received) if received.bytes > 0 => {}
+                Err(Errno::AGAIN) => return true,
+                Ok(_) | Err(_) => return false,
+            }
+        }
     }
 
     /// Waits for the next message; `None` when the other side has hung up instead.

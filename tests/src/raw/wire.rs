@@ -36,6 +36,8 @@ pub const NO_RETURNS: u64 = 1;
 pub const LIMITS: [u64; 4] = [16 << 20, 64 << 20, 32 << 20, 64];
 /// Where those stand among the words of an introduction.
 pub const LIMITS_AT: usize = 5;
+/// Where the flags stand there: bit 0 `membarrier`, bit 1 unsealed memory, bit 2 takes such, bit 3 takes spill regions.
+pub const FLAGS_AT: usize = 2;
 /// Where the number of calls in flight and, above it, the inline limit stand there.
 pub const CALLS_AT: usize = 9;
 /// How many calls in flight our side proposes, and its inline limit.

@@ -127,6 +127,7 @@ impl Bench {
                     "a run of {size} is free"
                 );
             }
+            Err(NoBlock::Whole { .. }) => panic!("{len} bytes are not worth a region of their own"),
             Ok(block) => {
                 assert!(self.returns_left());
                 assert_eq!((block.size(), block.offset() % size), (size, 0));

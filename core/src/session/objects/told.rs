@@ -31,7 +31,7 @@ struct Book {
     turn: u64,
     /// Of those that were taken back: where the last frame that names each ends, if the peer may not have read so far.
     leaving: Vec<u64>,
-    /// What did not fit into the socket.
+    /// What could not be sent.
     unsaid: VecDeque<Record>,
 }
 
@@ -49,8 +49,8 @@ struct Entry {
 pub(crate) enum Answer {
     /// The peer was told of it now.
     New(u64),
-    /// The peer has to read its socket first.
-    SocketFull,
+    /// Nothing can be sent now.
+    NotNow,
     /// The peer has to read up to this position first, so that there is a place.
     Crowded(u64),
 }
@@ -94,12 +94,12 @@ impl Told {
         }
         // What the peer is to take back goes first: it counts there, too.
         if !book.say(&line) {
-            return Ok(Answer::SocketFull);
+            return Ok(Answer::NotNow);
         }
         let (number, file) = (book.next, object.file());
         match line.say(Record::Object { number, bytes: file.len() as u64 }, Some(file.fd())) {
             Ok(()) => {}
-            Err(error) if must_wait(&error) => return Ok(Answer::SocketFull),
+            Err(error) if must_wait(&error) => return Ok(Answer::NotNow),
             Err(error) => return Err(error),
         }
         book.next += 1;
@@ -126,7 +126,7 @@ impl Told {
         }
     }
 
-    /// Sends what did not fit into the socket before.
+    /// Sends what could not be sent before.
     pub(crate) fn say_unsaid(&self) {
         let mut book = self.lock();
         if !book.unsaid.is_empty()
@@ -170,7 +170,7 @@ impl Book {
         while let Some(&record) = self.unsaid.front() {
             match line.say(record, None) {
                 Err(error) if must_wait(&error) => return false,
-                // A peer that is gone need not be told.
+                // What can never be said need not be.
                 _ => drop(self.unsaid.pop_front()),
             }
         }
