@@ -4,6 +4,10 @@
 //! something to wait for. The frame that names it goes the way of every frame, so blocks keep their place in the stream.
 
 mod growing;
+mod told;
+
+#[cfg(not(loom))]
+pub(crate) use told::UNREAD_MAX;
 
 use crate::arena::memory::Memory;
 use crate::arena::{self, Arena, BLOCK_MIN, Block, NoBlock};
@@ -16,6 +20,7 @@ use crate::returns::held::{Bell, Held, PeerRegion, Returner, Shared};
 use crate::ring::{Slot, Taken};
 use crate::side::{Channel, News, Patience, Side, Want};
 use crate::wait::now;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -71,9 +76,11 @@ pub(crate) struct Outgoing {
     idle: Option<(u32, Instant)>,
     /// Something has come back since a block was last looked for: taken already, and so no longer to be seen in the ring.
     came_back: bool,
-    /// No further region may be announced before the peer has mapped more than this many.
+    /// Nothing more may be announced before the peer has taken more records than this.
     unseen: Option<u64>,
-    /// When a region that could not be announced is to be tried again.
+    /// Announcements that the peer may not have read: how many records had gone out behind each, itself included.
+    unread: VecDeque<u64>,
+    /// When what could not be announced is to be tried again.
     try_again: Option<Instant>,
     /// Regions that are no memory, with their bytes.
     spilled: Vec<(u32, u64)>,
@@ -84,6 +91,8 @@ pub(crate) struct Outgoing {
 pub(crate) struct Incoming {
     returner: Arc<Returner>,
     regions: Vec<Option<Shared<PeerRegion>>>,
+    /// Records that were taken, bells aside.
+    records: u64,
     /// The longest payload that we told the peer to send.
     message_max: u64,
 }
@@ -109,6 +118,7 @@ impl Outgoing {
             idle: None,
             came_back: false,
             unseen: None,
+            unread: VecDeque::new(),
             try_again: None,
             spilled: Vec::new(),
         }
@@ -144,8 +154,8 @@ impl Outgoing {
         open
     }
 
-    /// Whether there is a reason to look for a block again: something has come back, or the peer, which says that it has mapped
-    /// `seen` regions, has caught up, or an announcement is to be tried again.
+    /// Whether there is a reason to look for a block again: something has come back, or the peer, which says that it has taken
+    /// `seen` records, has caught up, or an announcement is to be tried again.
     pub(crate) fn has_news(&self, seen: u64) -> bool {
         self.came_back
             || self.has_dropped_drafts()
@@ -229,7 +239,7 @@ impl Outgoing {
 
 impl Incoming {
     pub(crate) fn new(returner: Arc<Returner>, message_max: u64) -> Self {
-        Self { returner, regions: Vec::new(), message_max }
+        Self { returner, regions: Vec::new(), records: 0, message_max }
     }
 
     pub(crate) fn returner(&self) -> &Returner {
@@ -249,7 +259,9 @@ impl Incoming {
                 let region = self.regions.get_mut(id as usize).and_then(Option::take).ok_or(Violation::Region)?;
                 region.forget();
             }
+            News::Object => {}
         }
+        self.records += 1;
         Ok(())
     }
 
@@ -376,7 +388,7 @@ impl<C: Channel> Side<C> {
     }
 
     /// `Full`, after all that such an answer owes. `Ok` means: look again.
-    fn answer_no_block(&mut self) -> Result<(), Cause> {
+    pub(crate) fn answer_no_block(&mut self) -> Result<(), Cause> {
         self.full = Want::DataOrBlock;
         self.beat_idle();
         let came = self.arm(Want::Block);
@@ -384,32 +396,19 @@ impl<C: Channel> Side<C> {
         if came { Ok(()) } else { Err(Cause::Full) }
     }
 
-    /// Learns of the regions that were announced since.
+    /// Learns of what was announced since.
     pub(crate) fn take_news(&mut self) -> Result<(), Violation> {
         while let Some(news) = self.channel_mut().news() {
             self.incoming.take(news)?;
-            self.tell_seen(self.incoming.regions.len() as u64);
+            self.tell_seen(self.incoming.records);
         }
         Ok(())
     }
 
     /// The block that a frame names. A region that is not known yet has been announced before: the socket tells.
-    pub(crate) fn resolve(&mut self, frame: Taken) -> Result<Held, Cause> {
-        let mut bytes = [0; Descriptor::BYTES];
-        if frame.len < bytes.len() {
-            return Err(self.corrupt(Violation::Descriptor));
-        }
-        self.reader.copy_part(frame, frame.len - bytes.len(), &mut bytes);
-        let told = Descriptor::decode(bytes);
+    pub(crate) fn resolve(&mut self, frame: Taken, told: Descriptor) -> Result<Held, Cause> {
         if self.incoming.region(told.region).is_none() {
-            self.attend();
-            // What the announcement itself did wrong says more than that the region is not there.
-            self.check_readable()?;
-            if self.is_starved() {
-                // The frame has been taken and is not lost: the next call finds it here.
-                self.unresolved = Some(frame);
-                return Err(Cause::OutOfMemory);
-            }
+            self.learn_for(frame)?;
         }
         let held = match self.incoming.region(told.region) {
             Some(region) => self.incoming.held(told, region),
@@ -417,22 +416,10 @@ impl<C: Channel> Side<C> {
         };
         match held {
             Ok(held) => {
-                // What was counted when the frame was taken is what stands in the ring.
-                self.stats.bytes_received += held.len() as u64;
-                self.stats.bytes_received -= frame.len as u64;
+                self.count_payload(frame, held.len());
                 Ok(held)
             }
             Err(violation) => Err(self.corrupt(violation)),
         }
-    }
-
-    /// How long the payload is said to be of a frame whose payload is in a block: no more than may be sent.
-    pub(crate) fn told_len(&self, frame: Taken) -> usize {
-        let mut bytes = [0; Descriptor::BYTES];
-        if frame.len < bytes.len() {
-            return 0;
-        }
-        self.reader.copy_part(frame, frame.len - bytes.len(), &mut bytes);
-        Descriptor::decode(bytes).len.min(self.incoming.message_max) as usize
     }
 }

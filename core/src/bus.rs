@@ -4,6 +4,7 @@ mod claim;
 mod inbox;
 mod lease;
 mod owned;
+mod shared;
 
 pub use claim::{Claim, CommitError};
 pub use lease::{Batch, Frame, Lease, Message};
@@ -83,8 +84,7 @@ impl Bus {
     }
 
     fn new(side: Side<Link>, role: Role, trust: Trust) -> Self {
-        let inbox =
-            Inbox { copies: trust == Trust::Untrusted, bytes: Vec::new(), blocks: Vec::new(), batch: Vec::new() };
+        let inbox = Inbox::new(trust == Trust::Untrusted);
         Self { side, role, inbox, closed: false }
     }
 
@@ -153,7 +153,7 @@ impl Bus {
     /// What this end has done so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.side.stats()
+        self.side.stats_of_all()
     }
 
     /// The longest payload that this end can publish, in bytes: what both ends allow ([`Options::max_message`],
@@ -501,7 +501,7 @@ impl Bus {
                 Err(_) if handled > 1 => return Ok(handled - 1),
                 Err(cause) => return Err(cause),
             };
-            handler(Frame::new(next, self.inbox.view(&self.side, item)));
+            handler(Frame::new(next, self.inbox.view(&self.side, item), self.inbox.shared(item)));
             self.side.release()?;
             if handled == limit {
                 break;

@@ -78,7 +78,7 @@ impl<C: Channel> Side<C> {
     fn await_data(&mut self, patience: Patience) -> Result<(), Cause> {
         match patience {
             Patience::Until(deadline) => match self.wait(Want::Data, deadline) {
-                Err(Cause::Closed) => Err(self.end_of_stream()),
+                Err(Cause::Closed | Cause::PeerDied) => Err(self.end_of_stream()),
                 other => other,
             },
             Patience::None => {

@@ -153,6 +153,9 @@ pub enum Violation {
     /// A frame that names no block: outside its region, between blocks, or longer than was agreed.
     #[error("a descriptor that names no block")]
     Descriptor,
+    /// A shared object that was never announced, was announced out of turn, or is taken back; or more of them than there may be.
+    #[error("a shared object that is not there")]
+    Object,
     /// A request or reply with an id that cannot be: more calls than agreed, or a reply to nothing.
     #[error("a call id that cannot be")]
     Correlation,

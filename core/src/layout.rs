@@ -30,7 +30,7 @@ use crate::error::Violation;
 use std::fmt;
 
 /// The version of everything in this file and of the handshake. A peer of another version is refused.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// First word of an outbox, "SLIPRING" as bytes: for people who look at a dump.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"SLIPRING");
@@ -56,7 +56,7 @@ pub(crate) const CLOSE: usize = STARVING + 8;
 pub(crate) const READ: usize = PARKED + SPACING;
 /// How many blocks this side has given back to the peer's arena.
 pub(crate) const RETURNS: usize = READ + SPACING;
-/// How many of the peer's regions this side has mapped.
+/// How many records of the peer's, bells aside, this side has taken from the socket.
 pub(crate) const SEEN: usize = RETURNS + 8;
 pub(crate) const COUNTERS: usize = RETURNS + SPACING;
 /// Where the frame ring starts.
@@ -106,8 +106,9 @@ pub(crate) enum SessionKind {
 ///   block    timed    1 data  2 pad  3 request  4 reply  5 note  6 cancel  7 error
 /// ```
 ///
-/// *Block*: the frame ends with a [`Descriptor`], and the payload stands in a block of the sender's arena. *Timed*: 8 bytes of
-/// deadline come first, the sender's monotonic clock in nanoseconds; only requests have one.
+/// *Block*: the frame ends with a [`Descriptor`], which says where the payload stands: in a block of the sender's arena, or, in a
+/// frame that also names shared objects, in the frame itself. *Timed*: 8 bytes of deadline come first, the sender's monotonic
+/// clock in nanoseconds; only requests have one.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Form(u8);
 
@@ -283,7 +284,12 @@ pub(crate) const DEADLINE: usize = 8;
 /// What requests leave free in a ring, so that `calls` replies of up to `inline` bytes always find room: as many as can be
 /// under way, the one that is being read, the longest pad, the credit that may lag behind, and the spare line.
 pub(crate) fn kept_for_replies(ring: RingSize, calls: u32, inline: usize) -> u64 {
-    (u64::from(calls) + 2) * frame_bytes(inline.max(DEADLINE + Descriptor::BYTES)) + ring.credit_step() + LINE
+    (u64::from(calls) + 2) * frame_bytes(reply_max(inline)) + ring.credit_step() + LINE
+}
+
+/// The most that the frame of a reply may hold where payloads of up to `inline` bytes ride in the ring: at least a line.
+pub(crate) fn reply_max(inline: usize) -> usize {
+    frame_bytes(inline.max(DEADLINE + Descriptor::BYTES)) as usize - HEADER
 }
 
 /// Whether a ring bears so many calls of that size: what is kept for replies is at most half of it, and beside that two of
@@ -293,14 +299,24 @@ pub(crate) fn calls_fit(ring: RingSize, calls: u32, inline: usize) -> bool {
     kept <= ring.bytes() / 2 && 2 * frame_bytes(inline + DEADLINE) <= ring.bytes() - kept
 }
 
-/// Where a payload stands in the sender's arena: what a frame that is [in a block](Form::in_block) ends with.
+/// The most shared objects that one frame names.
+pub(crate) const NAMES_MAX: usize = 8;
+
+/// The most shared objects that a side may have announced and not taken back.
+pub(crate) const OBJECTS_MAX: usize = 256;
+
+/// Where a payload stands, and how many shared objects come with it: what a frame that is [in a block](Form::in_block) ends
+/// with. The numbers of the objects stand right before it, 8 bytes each.
 ///
 /// ```text
-///  0        4             8            16          24
-///  ┌────────┬─────────────┬────────────┬───────────┐
-///  │ region │ generation  │ offset     │ length    │
-///  └────────┴─────────────┴────────────┴───────────┘
+///  0        4                        8            16          24
+///  ┌────────┬────────────────────────┬────────────┬───────────┐
+///  │ region │ generation 28, names 4 │ offset     │ length    │
+///  └────────┴────────────────────────┴────────────┴───────────┘
 /// ```
+///
+/// No block has the generation 0. With objects it says that the payload stands in the frame, before the numbers; region and
+/// offset are zero then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Descriptor {
     pub(crate) region: u32,
@@ -309,25 +325,87 @@ pub(crate) struct Descriptor {
     pub(crate) offset: u64,
     /// Bytes of payload.
     pub(crate) len: u64,
+    /// How many objects the frame names.
+    pub(crate) names: usize,
 }
+
+/// Bits of the word that generation and number of names share.
+const GENERATION_BITS: u32 = 28;
 
 impl Descriptor {
     pub(crate) const BYTES: usize = 24;
 
+    /// Of a payload of `len` bytes in the frame itself, beside `names` objects.
+    pub(crate) fn in_frame(len: usize, names: usize) -> Self {
+        Self { region: 0, generation: 0, offset: 0, len: len as u64, names }
+    }
+
+    /// Whether it says that the payload stands in the frame.
+    pub(crate) fn is_in_frame(self) -> bool {
+        self.generation == 0 && self.names > 0
+    }
+
     pub(crate) fn encode(self) -> [u8; Self::BYTES] {
+        debug_assert!(self.names <= NAMES_MAX && self.generation < 1 << GENERATION_BITS);
         let mut bytes = [0; Self::BYTES];
         bytes[..4].copy_from_slice(&self.region.to_le_bytes());
-        bytes[4..8].copy_from_slice(&self.generation.to_le_bytes());
+        bytes[4..8].copy_from_slice(&(self.generation | (self.names as u32) << GENERATION_BITS).to_le_bytes());
         bytes[8..16].copy_from_slice(&self.offset.to_le_bytes());
         bytes[16..].copy_from_slice(&self.len.to_le_bytes());
         bytes
     }
 
-    /// Takes apart what a peer wrote; whether it is true is judged where the regions are known.
-    pub(crate) fn decode(bytes: [u8; Self::BYTES]) -> Self {
+    /// Takes apart what a peer wrote at the end of a frame of `frame_len` bytes, in which `head` bytes stand before the payload.
+    /// Whether the block is one is judged where the regions are known.
+    ///
+    /// # Errors
+    /// [`Violation::Descriptor`] for more names than a frame has, or a frame in which names and payload do not just fit.
+    pub(crate) fn decode(bytes: [u8; Self::BYTES], frame_len: usize, head: usize) -> Result<Self, Violation> {
         let half = |at: usize| u32::from_le_bytes(std::array::from_fn(|byte| bytes[at + byte]));
         let word = |at: usize| u64::from_le_bytes(std::array::from_fn(|byte| bytes[at + byte]));
-        Self { region: half(0), generation: half(4), offset: word(8), len: word(16) }
+        let (generation, names) = (half(4) & ((1 << GENERATION_BITS) - 1), (half(4) >> GENERATION_BITS) as usize);
+        let told = Self { region: half(0), generation, offset: word(8), len: word(16), names };
+        let before = frame_len.checked_sub(head + names * Names::EACH + Self::BYTES).ok_or(Violation::Descriptor)?;
+        let in_frame = (told.region, told.offset, told.len) == (0, 0, before as u64);
+        if names <= NAMES_MAX && (in_frame || !told.is_in_frame()) { Ok(told) } else { Err(Violation::Descriptor) }
+    }
+}
+
+/// The numbers of the shared objects that come with one payload, as they stand in the frame.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Names {
+    bytes: [u8; NAMES_MAX * Self::EACH],
+    count: usize,
+}
+
+impl Names {
+    /// Bytes of one number.
+    pub(crate) const EACH: usize = 8;
+
+    /// Room for `count` numbers, which are no more than a frame has.
+    pub(crate) fn of(count: usize) -> Self {
+        debug_assert!(count <= NAMES_MAX);
+        Self { bytes: [0; NAMES_MAX * Self::EACH], count }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.count * Self::EACH]
+    }
+
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[..self.count * Self::EACH]
+    }
+
+    pub(crate) fn set(&mut self, at: usize, number: u64) {
+        self.bytes_mut()[at * Self::EACH..][..Self::EACH].copy_from_slice(&number.to_le_bytes());
+    }
+
+    pub(crate) fn numbers(&self) -> impl ExactSizeIterator<Item = u64> {
+        self.bytes().as_chunks().0.iter().map(|number| u64::from_le_bytes(*number))
     }
 }
 
@@ -385,6 +463,33 @@ mod tests {
             let rest = Rest::new(form, 8, 9);
             assert_eq!(Rest::decode(rest.encode()), Ok(rest));
         }
+    }
+
+    #[test]
+    fn a_descriptor_survives_encoding_and_its_frame_is_just_as_long_as_it_says() {
+        let block = Descriptor { region: 7, generation: (1 << 20) - 1, offset: 1 << 31, len: 1 << 32, names: 0 };
+        for told in [block, Descriptor { names: NAMES_MAX, ..block }, Descriptor::in_frame(5, 1)] {
+            let len = told.names * Names::EACH + Descriptor::BYTES + if told.is_in_frame() { 5 } else { 0 };
+            assert_eq!(Descriptor::decode(told.encode(), len, 0), Ok(told));
+            assert_eq!(Descriptor::decode(told.encode(), len + 8, 8), Ok(told));
+            assert_eq!(Descriptor::decode(told.encode(), len - 1, 0), Err(Violation::Descriptor));
+        }
+        let in_frame = Descriptor::in_frame(5, 1);
+        for wrong in [Descriptor { region: 1, ..in_frame }, Descriptor { offset: 256, ..in_frame }, in_frame] {
+            assert_eq!(Descriptor::decode(wrong.encode(), 5 + 8 + 24 + 1, 0), Err(Violation::Descriptor), "{wrong:?}");
+        }
+        let mut many = in_frame.encode();
+        many[7] = (NAMES_MAX as u8 + 1) << 4;
+        assert_eq!(Descriptor::decode(many, 5 + 72 + 24, 0), Err(Violation::Descriptor));
+    }
+
+    #[test]
+    fn names_are_as_many_as_were_set() {
+        let mut names = Names::of(2);
+        names.set(0, 3);
+        names.set(1, u64::MAX);
+        assert_eq!((names.count(), names.bytes().len()), (2, 16));
+        assert!(names.numbers().eq([3, u64::MAX]));
     }
 
     #[test]

@@ -53,6 +53,12 @@
 //! belongs to its holder for as long as he likes, on whatever thread, past the end of the session. Then a block goes back to its
 //! owner, without a copy, when the last clone of the message drops. Where too much is kept, the sender waits.
 //!
+//! # Shared objects
+//!
+//! What many processes are to read is made once: a [`SharedBuffer`] is written in place, [sealed](SharedBuilder::seal) for good, and
+//! attached to messages ([`Bus::publish_shared`]), calls ([`RpcBus::call_shared`]) and replies ([`RpcBus::reply_shared`]) of any number
+//! of sessions. Receivers read the very same memory ([`Lease::shared`]), keep it for as long as they like, and pass it on.
+//!
 //! # Calls
 //!
 //! Every call gets exactly one reply or error, in whatever order; the number in flight is agreed when the session is opened
@@ -165,6 +171,8 @@ mod poller;
 mod rpc;
 #[cfg(not(loom))]
 mod server;
+#[cfg(not(loom))]
+mod shared;
 
 #[cfg(all(feature = "internals", not(loom)))]
 #[doc(hidden)]
@@ -187,4 +195,6 @@ pub use poller::{AddError, Key, Notifier, Poller, PollerStats, Source, raise_des
 pub use rpc::{CallClaim, CallCommitError, CallError, CallId, Reply, Request, RpcBus};
 #[cfg(not(loom))]
 pub use server::{Server, Stopper};
+#[cfg(not(loom))]
+pub use shared::{SharedBuffer, SharedBuilder};
 pub use wait::Wait;

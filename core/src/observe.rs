@@ -50,6 +50,12 @@ pub struct Stats {
     pub held_blocks: u64,
     /// Their payload bytes.
     pub held_bytes: u64,
+    /// Shared objects of which the peer was told, less those that were taken back.
+    pub shared_told: u32,
+    /// Shared objects of the peer's that this end knows. Each has a descriptor.
+    pub shared_known: u32,
+    /// Bytes of them that are kept mapped for the next message that names them ([`Options::shared_limit`](crate::Options::shared_limit)).
+    pub shared_mapped: u64,
     /// Replies that came when nobody waited for them any more.
     pub late_replies: u64,
 }

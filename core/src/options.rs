@@ -62,6 +62,7 @@ pub struct Options {
     inline_limit: Option<usize>,
     max_message: Option<u64>,
     memory_limit: Option<u64>,
+    shared_limit: Option<u64>,
     wait: Option<Wait>,
     trust: Option<Trust>,
     backend: Option<Backend>,
@@ -90,7 +91,7 @@ const INLINE_LIMIT: usize = 1 << 10;
 /// Default longest payload.
 const MAX_MESSAGE: u64 = 16 << 30;
 /// How many regions of the peer's are mapped at most.
-const REGIONS: u32 = 1024;
+pub(crate) const REGIONS: u32 = 1024;
 /// Default number of handshakes that a listener has under way at once.
 const PENDING: usize = 64;
 /// Default time that one handshake may take.
@@ -156,6 +157,14 @@ impl Options {
     /// `SLIPRING_MEMORY_LIMIT` says.
     pub fn memory_limit(mut self, bytes: u64) -> Self {
         self.memory_limit = Some(bytes);
+        self
+    }
+
+    /// How many bytes of the shared objects that one session brought stay mapped while nobody here looks at them, so that the next
+    /// message that names one finds it. Beyond it they are mapped anew. Those that are looked at, or kept, count, but stay. Default
+    /// half of the machine's memory, or of what the control groups allow.
+    pub fn shared_limit(mut self, bytes: u64) -> Self {
+        self.shared_limit = Some(bytes);
         self
     }
 
@@ -259,6 +268,7 @@ impl Options {
             serves: self.serves,
             inline_limit: self.inline_limit.unwrap_or(INLINE_LIMIT),
             limits: self.limits()?,
+            shared_limit: self.shared_limit.unwrap_or_else(|| sys::memory_there_is() / 2),
             wait: match self.wait {
                 Some(wait) => wait,
                 None => from_environment("SLIPRING_WAIT", &WAITS)?,
@@ -315,6 +325,7 @@ pub(crate) struct Settings {
     pub(crate) serves: Option<bool>,
     pub(crate) inline_limit: usize,
     pub(crate) limits: Limits,
+    pub(crate) shared_limit: u64,
     pub(crate) wait: Wait,
     pub(crate) trust: Trust,
     pub(crate) backend: Backend,
@@ -336,20 +347,20 @@ fn from_environment<T: Copy + Default>(variable: &str, words: &[(&str, T)]) -> R
     }
 }
 
-/// A number of bytes, plain or with `K`, `M` or `G` behind it for powers of 1024.
-/// The most bytes of shared memory that all sessions of this process together may have at once, rings and regions of their own
-/// sending; 0 is nothing. Default half of what the machine and the control groups above this process allow. What exists
-/// already stays. A session that would need more is answered [`Cause::OutOfMemory`].
+/// The most bytes of shared memory that this process may have made at once: rings and regions of all its sessions together, and
+/// [shared objects](crate::SharedBuffer) that it built, as long as it has them; 0 is nothing. Default half of what the machine and the
+/// control groups above this process allow. What exists already stays. What would need more is answered [`Cause::OutOfMemory`].
 pub fn limit_memory(bytes: u64) {
     sys::share::set_limit(bytes);
 }
 
-/// How many bytes of that all sessions of this process have now.
+/// How many bytes of that this process has now.
 #[must_use]
 pub fn memory_taken() -> u64 {
     sys::share::taken()
 }
 
+/// A number of bytes, plain or with `K`, `M` or `G` behind it for powers of 1024.
 fn bytes_from_environment(variable: &str) -> Result<Option<u64>, Error> {
     match std::env::var_os(variable) {
         None => Ok(None),

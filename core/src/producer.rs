@@ -9,7 +9,7 @@ use crate::drafts::Draft;
 use crate::error::Cause;
 use crate::layout::Descriptor;
 #[cfg(not(loom))]
-use crate::layout::{DEADLINE, LINE, frame_bytes};
+use crate::layout::{DEADLINE, Form, HEADER, LINE, NAMES_MAX, Names, RING_MIN, frame_bytes, reply_max};
 use crate::park::Reasons;
 use crate::ring::{Label, NoRoom, Show, Slot};
 use crate::side::{Channel, Patience, Side, Want};
@@ -21,6 +21,20 @@ const TOLD_MAX: usize = DEADLINE + Descriptor::BYTES;
 
 #[cfg(not(loom))]
 const _: () = assert!(frame_bytes(TOLD_MAX) == LINE, "a promise is one line");
+
+/// What a frame that names objects, and is no reply, may hold whatever the inline limit: as much as it has lines for if it names
+/// as many as it can.
+#[cfg(not(loom))]
+const NAMED_MAX: usize = frame_bytes(TOLD_MAX + NAMES_MAX * Names::EACH) as usize - HEADER;
+
+#[cfg(not(loom))]
+const _: () = assert!(NAMED_MAX as u64 + HEADER as u64 <= RING_MIN / 2, "it fits into the smallest ring");
+
+/// What names the first `len` bytes of `block`, beside `names` objects.
+fn told_of(block: Block, len: usize, names: usize) -> Descriptor {
+    let Block { region, generation, .. } = block;
+    Descriptor { region, generation, offset: block.offset(), len: len as u64, names }
+}
 
 /// Bytes of all parts together.
 fn length(parts: &[IoSlice<'_>]) -> usize {
@@ -115,6 +129,80 @@ impl<C: Channel> Side<C> {
         }
     }
 
+    /// How many bytes of the ring the frame has that carries `len` bytes of payload, names so many objects, and begins with `head`
+    /// bytes; and whether its payload is among them. A reply may only take what is kept for it.
+    #[cfg(not(loom))]
+    pub(crate) fn named_len(&self, form: Form, head: usize, len: usize, names: usize) -> (usize, bool) {
+        let without = head + names * Names::EACH + Descriptor::BYTES;
+        let whole = without.saturating_add(len);
+        let kept = reply_max(self.inline_limit());
+        let most = if form == Form::REPLY { kept } else { kept.max(NAMED_MAX) };
+        if whole <= most.min(self.writer.payload_max()) { (whole, true) } else { (without, false) }
+    }
+
+    /// Publishes one frame that carries `payload` and names shared objects, which the peer knows.
+    #[cfg(not(loom))]
+    pub(crate) fn publish_named(
+        &mut self,
+        label: Label,
+        head: &[u8],
+        payload: &[u8],
+        names: &Names,
+        patience: Patience,
+    ) -> Result<(), Cause> {
+        self.check_sendable(0)?;
+        let (in_ring, in_frame) = self.named_len(label.form, head.len(), payload.len(), names.count());
+        if !in_frame {
+            return self.publish_named_block(label, head, payload, names, patience);
+        }
+        let slot = self.room(in_ring, patience)?;
+        self.writer.fill(slot, 0, head);
+        self.writer.fill(slot, head.len(), payload);
+        let before = head.len() + payload.len();
+        self.writer.fill(slot, before, names.bytes());
+        let told = Descriptor::in_frame(payload.len(), names.count());
+        self.finish_told(slot, before + names.bytes().len(), label, told, Show::Now);
+        Ok(())
+    }
+
+    #[cfg(not(loom))]
+    fn publish_named_block(
+        &mut self,
+        label: Label,
+        head: &[u8],
+        payload: &[u8],
+        names: &Names,
+        patience: Patience,
+    ) -> Result<(), Cause> {
+        let block = self.block(payload.len() as u64, patience)?;
+        self.outgoing.memory().fill(block, 0, payload);
+        let before = head.len() + names.bytes().len();
+        match self.room(before + Descriptor::BYTES, patience) {
+            Ok(slot) => {
+                self.writer.fill(slot, 0, head);
+                self.writer.fill(slot, head.len(), names.bytes());
+                self.outgoing.commit(block);
+                self.finish_told(slot, before, label, told_of(block, payload.len(), names.count()), Show::Now);
+                Ok(())
+            }
+            Err(cause) => {
+                self.outgoing.free(block);
+                Err(cause)
+            }
+        }
+    }
+
+    /// `Full` because something must be read up to `end` first, after all that such an answer owes. `Ok` means: look again.
+    #[cfg(not(loom))]
+    pub(crate) fn answer_unread(&mut self, end: u64) -> Result<(), Cause> {
+        self.full = Want::DataOrRead(end);
+        self.writer.starve();
+        self.beat_idle();
+        let came = self.arm(Want::Read(end));
+        self.check_sendable(0)?;
+        if came { Ok(()) } else { Err(Cause::Full) }
+    }
+
     /// Room for a payload of `len` bytes that the user writes in place: in the ring, or in a block and a line for its name.
     /// Before it, in the ring, there is room for `head` bytes.
     #[inline(always)]
@@ -167,14 +255,17 @@ impl<C: Channel> Side<C> {
 
     /// Commits the frame that names `block`, behind `head` bytes that stand in it already.
     fn finish_block(&mut self, slot: Slot, block: Block, label: Label, head: usize, len: usize, show: Show) {
-        let told =
-            Descriptor { region: block.region, generation: block.generation, offset: block.offset(), len: len as u64 };
         self.outgoing.commit(block);
-        self.writer.fill(slot, head, &told.encode());
-        self.finish(slot, Label { form: label.form.in_block(), ..label }, head + Descriptor::BYTES, show);
+        self.finish_told(slot, head, label, told_of(block, len, 0), show);
+    }
+
+    /// Commits the frame that ends with `told`, behind `before` bytes that stand in it already.
+    fn finish_told(&mut self, slot: Slot, before: usize, label: Label, told: Descriptor, show: Show) {
+        self.writer.fill(slot, before, &told.encode());
+        self.finish(slot, Label { form: label.form.in_block(), ..label }, before + Descriptor::BYTES, show);
         // What was counted is what stands in the ring.
-        self.stats.bytes_sent += len as u64;
-        self.stats.bytes_sent -= (head + Descriptor::BYTES) as u64;
+        self.stats.bytes_sent += told.len;
+        self.stats.bytes_sent -= (before + Descriptor::BYTES) as u64;
     }
 
     /// Publishes every frame of `frames`, in groups as large as the ring has room for. Answers how many went out, or why

@@ -13,6 +13,7 @@ mod owned;
 mod reply;
 mod served;
 mod serving;
+mod shared;
 mod vacancies;
 
 pub use claim::{CallClaim, CallCommitError};
@@ -226,7 +227,7 @@ impl RpcBus {
     /// What this end has done so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        Stats { late_replies: self.late_replies, ..self.side.stats() }
+        Stats { late_replies: self.late_replies, ..self.side.stats_of_all() }
     }
 
     /// How many calls of this end are in flight: made, and their replies not yet taken.

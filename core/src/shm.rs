@@ -1,4 +1,4 @@
-//! Segments: the shared objects that outboxes are made of, made by their owner and checked by their reader.
+//! Segments: the memory that outboxes and regions are made of, made by their owner and checked by their reader.
 //!
 //! A segment belongs to the side that made it, which alone can write it: the kernel sees to that by seals. The owner
 //! reserves every page before the peer hears of it, and the reader does not believe that: it looks at seals, size and
@@ -8,7 +8,11 @@
 //! shorten the file later, and then reading it ends the reader. So they are for peers of the same user, which the session
 //! sees to.
 //!
+//! What is written once and then shared with any number of readers is no segment: that is an [`object`].
+//!
 //! Nothing here knows what stands in the bytes.
+
+pub(crate) mod object;
 
 use std::any::Any;
 use std::io;
@@ -160,7 +164,7 @@ impl Stop {
 /// Why a machine without `/dev/shm`, or with something else there, has no such memory.
 const NO_POSIX: Cause = Cause::Unsupported { what: "POSIX shared memory (a tmpfs that can be written at /dev/shm)" };
 
-/// The memory of a segment of `len` bytes, if this process may take so much.
+/// The memory of a segment or object of `len` bytes, if this process may take so much.
 fn share_of(len: usize, tried: impl Fn() -> String) -> Result<Arc<Share>, Error> {
     Share::take(len as u64).map(Arc::new).ok_or_else(|| {
         let (taken, limit) = (share::taken(), share::limit());

@@ -41,8 +41,17 @@ pub(crate) trait Channel {
     /// Reads everything that has come, without waiting.
     fn hear(&mut self) -> Heard;
 
-    /// What came with it: regions that were announced and are mapped, or that are to be forgotten, in their order.
+    /// What came with it, record by record in their order: regions that are mapped, or to be forgotten, and objects.
     fn news(&mut self) -> Option<News>;
+
+    /// How many records, bells aside, have gone out to the peer from any thread of this side.
+    fn said(&self) -> u64;
+
+    /// Nobody looks at frames before `position` any more: what was to go with them goes.
+    fn passed(&mut self, position: u64);
+
+    /// Everything that the peer ever said has been read.
+    fn all_read(&mut self);
 
     /// Whether regions can be made that are no memory.
     fn may_spill(&self) -> bool;
@@ -86,11 +95,18 @@ pub(crate) enum RegionKind {
     Spill,
 }
 
-/// What was told of a region of the peer's.
+/// What a record told.
 #[derive(Debug)]
 pub(crate) enum News {
-    Region { id: u32, span: ReadSpan },
-    Forget { id: u32 },
+    Region {
+        id: u32,
+        span: ReadSpan,
+    },
+    Forget {
+        id: u32,
+    },
+    /// Of a shared object, which is the channel's business.
+    Object,
 }
 
 /// What a wait is for.
@@ -317,14 +333,14 @@ impl<C: Channel> Side<C> {
         &mut self.channel
     }
 
-    /// How many of our regions the peer says that it has mapped.
+    /// How many of our records the peer says that it has taken.
     pub(crate) fn peer_seen(&self) -> u64 {
         self.peer.load_u64(SEEN, Relaxed)
     }
 
-    /// Says how many of the peer's regions are mapped here: it may announce more.
-    pub(crate) fn tell_seen(&mut self, regions: u64) {
-        self.header.store_u64(SEEN, regions, Release);
+    /// Says how many of the peer's records were taken here: it may announce more.
+    pub(crate) fn tell_seen(&mut self, records: u64) {
+        self.header.store_u64(SEEN, records, Release);
         // A peer that broke the protocol is over after this, and the next call says so.
         let _ = self.stored(Reasons::BLOCKS);
     }
@@ -389,6 +405,7 @@ impl<C: Channel> Side<C> {
             return Ok(());
         }
         self.keep_distance();
+        self.channel.passed(self.reader.released());
         self.spare_fences();
         self.stored(Reasons::ROOM)
     }
@@ -415,6 +432,7 @@ impl<C: Channel> Side<C> {
         self.pulse.looked();
         self.unheard = false;
         let trimmed = self.trim();
+        self.channel.passed(self.reader.released());
         let heard = self.channel.hear();
         self.stats.bells_heard += heard.bells;
         if heard.bells > 0 {
@@ -449,6 +467,7 @@ impl<C: Channel> Side<C> {
         if over == Cause::Closed && self.peer.load_u64(CLOSE, Acquire) != self.reader.head() | 1 {
             return self.corrupt(Violation::CloseWord);
         }
+        self.channel.all_read();
         over
     }
 

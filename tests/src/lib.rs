@@ -10,6 +10,7 @@ pub mod alone;
 pub mod backend;
 pub mod chance;
 pub mod frames;
+pub mod limits;
 pub mod meanwhile;
 pub mod pair;
 pub mod peer;

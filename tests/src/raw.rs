@@ -3,10 +3,12 @@
 //! [`wire`] says and understands the handshake's messages, [`socket`] moves them with whatever descriptors one likes, and
 //! [`memory`] makes segments that need not be sealed, whole or true. [`outboxes`] and [`records`] list what must be refused.
 //! [`End`] is one side of a finished session: it behaves until it is told to write something else ([`blocks`] are its
-//! arena). [`talk`] uses one as an honest process would, while [`scribble`] writes over what it says.
+//! arena, [`objects`] what it shares). [`talk`] uses one as an honest process would, while [`scribble`] writes over what it
+//! says.
 
 pub mod blocks;
 pub mod memory;
+pub mod objects;
 pub mod outboxes;
 pub mod records;
 pub mod scribble;
@@ -33,7 +35,7 @@ pub mod layout {
     pub const READ: usize = 256;
     /// How many blocks this side has given back.
     pub const RETURNS: usize = 384;
-    /// How many of the other side's regions this side has mapped.
+    /// How many of the other side's records, bells aside, this side has taken.
     pub const SEEN: usize = 392;
     /// The start of the ring.
     pub const RING: usize = 1024;

@@ -22,11 +22,12 @@
 //! race ADDRESS WITNESS ROUNDS [killed]   see `race`      churn ADDRESS COUNT       connect, say one thing, close
 //! ```
 //!
-//! and the orders of [`calls`]. OPTION: `capacity=` `reverse=` `inline=` `wait=` `trust=` `backend=` `fence=` `handshake=MS`
-//! `memory=` `message=` `spill=` `in-flight=` `serves=yes|no`.
+//! and the orders of [`calls`] and [`objects`]. OPTION: `capacity=` `reverse=` `inline=` `wait=` `trust=` `backend=` `fence=`
+//! `handshake=MS` `memory=` `message=` `spill=` `shared=` `in-flight=` `serves=yes|no`.
 
 mod calls;
 mod crowd;
+mod objects;
 
 use crate::alone::{self, Forked};
 use crate::chance::Chance;
@@ -114,6 +115,7 @@ impl<'a> Order<'a> {
             ("reverse", bytes) => options.capacity_reverse(number(bytes) as usize),
             ("memory", bytes) => options.memory_limit(number(bytes)),
             ("spill", directory) => options.spill_dir(directory),
+            ("shared", bytes) => options.shared_limit(number(bytes)),
             ("message", bytes) => options.max_message(number(bytes)),
             ("in-flight", calls) => options.in_flight(number(calls) as u32),
             ("serves", yes) => options.serves(yes == "yes"),
@@ -170,6 +172,7 @@ struct Script {
     kept: Vec<Message>,
     rpc: Option<RpcBus>,
     calls: calls::Calls,
+    objects: objects::Objects,
 }
 
 impl Script {
@@ -184,7 +187,11 @@ impl Script {
             "connect" => self.connect(order)?,
             "send" | "later" | "pace" | "fill" | "flush" | "claim" => return self.send(order),
             "recv" | "slow" | "look" | "hold" | "keep" | "echo" => return self.receive(order),
-            "let-go" => self.kept.clear(),
+            "let-go" => {
+                self.kept.clear();
+                self.objects.let_go();
+            }
+            "share" | "unshare" | "get" | "pass" | "inspect" => return self.obey_for_objects(order),
             "close" => {
                 let linger = order.words.first().map_or(0, |time| number(time));
                 let bus = self.sends.take().or_else(|| self.receives.take()).expect("a session");
@@ -285,6 +292,8 @@ impl Script {
             "blocks-out" => stats.blocks_out.into(),
             "held-blocks" => stats.held_blocks,
             "late-replies" => stats.late_replies,
+            "shared-known" => stats.shared_known.into(),
+            "shared-told" => stats.shared_told.into(),
             other => panic!("an unknown counter {other}"),
         }
     }

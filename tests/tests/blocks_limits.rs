@@ -1,16 +1,15 @@
 //! What happens when memory, blocks or descriptors run out, and that they come back.
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use slipring::{Bus, Cause, Listener, Message, Options, RpcBus, State, Trust, Wait};
 use slipring_tests::alone::alone;
 use slipring_tests::frames;
+use slipring_tests::limits::{without_descriptors, without_memory};
 use slipring_tests::pair::{assert_whole, bus_pair, in_a_moment, keep_many, rpc_pair, soon};
 use slipring_tests::peer;
 use slipring_tests::peer::Peer;
 use slipring_tests::proc::{await_that, holdings};
 use slipring_tests::scratch::Scratch;
 use slipring_tests::watchdog::watchdog;
-use std::fs;
 use std::io::IoSlice;
 use std::sync::mpsc::channel;
 use std::thread;
@@ -241,17 +240,6 @@ fn a_kept_message_outlives_its_region() {
     assert_whole(&[last]);
 }
 
-/// Runs `work` with no descriptor to be had.
-fn without_descriptors<T>(work: impl FnOnce() -> T) -> T {
-    let free = (0..).find(|number| fs::symlink_metadata(format!("/proc/self/fd/{number}")).is_err());
-    let before = getrlimit(Resource::Nofile);
-    let limit = Rlimit { current: free, maximum: before.maximum };
-    setrlimit(Resource::Nofile, limit).expect("less is always allowed");
-    let done = work();
-    setrlimit(Resource::Nofile, before).expect("back to what was allowed");
-    done
-}
-
 #[test]
 fn a_region_that_cannot_be_taken_for_want_of_descriptors_is_out_of_memory_until_there_is_one() {
     alone("a_region_that_cannot_be_taken_for_want_of_descriptors_is_out_of_memory_until_there_is_one", || {
@@ -408,19 +396,6 @@ fn a_reply_whose_region_cannot_be_taken_is_out_of_memory_until_there_is_a_descri
             }
         }
     });
-}
-
-/// Runs `work` with hardly more address space than is in use.
-fn without_memory<T>(work: impl FnOnce() -> T) -> T {
-    let status = fs::read_to_string("/proc/self/statm").expect("every process has it");
-    let pages: u64 = status.split(' ').next().and_then(|word| word.parse().ok()).expect("a number of pages");
-    let before = getrlimit(Resource::As);
-    let limit =
-        Rlimit { current: Some(pages * rustix::param::page_size() as u64 + (1 << 20)), maximum: before.maximum };
-    setrlimit(Resource::As, limit).expect("less is always allowed");
-    let done = work();
-    setrlimit(Resource::As, before).expect("back to what was allowed");
-    done
 }
 
 #[test]

@@ -68,6 +68,12 @@ fn held_leases() {
 }
 
 #[test]
+fn shared_object() {
+    let text = run("shared_object");
+    assert!(text.contains("4 processes read 2097152 numbers") && text.contains("one copy"), "{text}");
+}
+
+#[test]
 fn both_sides_call() {
     let text = run("both_sides_call");
     assert!(

@@ -28,13 +28,6 @@ const GROW_AFTER_MIB: Duration = Duration::from_micros(200);
 /// How long a region is idle before it is given back. In a model the second look finds it so.
 const IDLE: Duration = if cfg!(loom) { Duration::ZERO } else { Duration::from_secs(1) };
 
-/// How far a side may announce regions ahead of what the peer has mapped. A model comes to the limit with its second.
-const UNSEEN_MAX: u64 = if cfg!(loom) { 1 } else { 8 };
-
-/// When a region that could not be announced is tried again: whoever makes room in the socket, or takes descriptors that are under way
-/// somewhere else, does not tell us.
-const TRY_AGAIN: Duration = Duration::from_millis(10);
-
 /// What is missing: a region of so many bytes.
 #[derive(Clone, Copy)]
 struct Missing {
@@ -119,13 +112,12 @@ impl<C: Channel> Side<C> {
             None if self.may_spill() => (self.outgoing.next_spill(missing), RegionKind::Spill),
             None => return Ok(false),
         };
-        let seen = self.seen_regions()?;
         if id > u64::from(arena::REGION_MAX) {
             // Ids are never used again, and these are all.
             return Err(Cause::OutOfMemory);
         }
-        if id >= seen + UNSEEN_MAX {
-            self.outgoing.unseen = Some(seen);
+        let seen = self.peer_seen();
+        if !self.may_announce(seen)? {
             return Ok(false);
         }
         let deadline = match patience {
@@ -141,12 +133,10 @@ impl<C: Channel> Side<C> {
             made => (made?, kind),
         };
         let Some(span) = made else {
-            // The socket is full, or shut, or descriptors are under way elsewhere. If the peer is gone there is no use in trying again.
-            self.attend();
-            self.check_sendable(0)?;
-            self.outgoing.try_again = Some(now() + TRY_AGAIN);
+            self.announce_later(seen)?;
             return Ok(false);
         };
+        self.announced();
         if missing.whole {
             self.outgoing.arena.add_whole(id as u32, span.len() as u64);
         } else {
@@ -175,12 +165,6 @@ impl<C: Channel> Side<C> {
     /// Whether there may be one more region that is no memory.
     fn may_spill(&self) -> bool {
         self.channel().may_spill() && self.outgoing.arena.usage().regions < self.outgoing.limits.regions
-    }
-
-    /// How many of our regions the peer says that it has mapped.
-    fn seen_regions(&mut self) -> Result<u64, Cause> {
-        let seen = self.peer_seen();
-        if seen > self.outgoing.memory.regions() as u64 { Err(self.corrupt(Violation::Region)) } else { Ok(seen) }
     }
 
     /// Takes what has come back, and gives a region back in which nothing has been out for a while. The peer unmaps it and

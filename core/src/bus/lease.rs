@@ -1,10 +1,11 @@
 //! Leases: frames that are read where they are, and given back.
 
-use super::inbox::Item;
+use super::inbox::{Item, Long, Payload};
 use super::{Bus, Role, at_least_one};
 use crate::error::Cause;
 use crate::returns::held::Kept;
 use crate::ring::Taken;
+use crate::shared::SharedBuffer;
 use crate::side::Patience;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -54,11 +55,21 @@ impl<'a> Lease<'a> {
     /// block goes back when the last copy of the message drops, on whatever thread; a shorter one is copied out.
     #[must_use]
     pub fn keep(self) -> Message {
-        let bytes = match self.bus.inbox.blocks.pop() {
-            Some(held) => Kept::Held(Arc::new(held)),
-            None => Kept::Copied(Box::from(&self[..])),
+        let long = if self.item.frame.form.is_in_block() { self.bus.inbox.long.pop() } else { None };
+        let (bytes, shared) = match long {
+            Some(Long { payload: Payload::Held(held), shared }) => (Kept::Held(Arc::new(held)), shared),
+            Some(Long { payload, shared }) => {
+                (Kept::Copied(Box::from(self.bus.inbox.view_of(&self.bus.side, self.item, &payload))), shared)
+            }
+            None => (Kept::Copied(Box::from(&self[..])), Vec::new()),
         };
-        Message { type_id: self.type_id(), correlation_id: self.correlation_id(), bytes }
+        Message { type_id: self.type_id(), correlation_id: self.correlation_id(), bytes, shared }
+    }
+
+    /// The shared objects that came with it. Clones of them are the holder's, for as long as he likes.
+    #[must_use]
+    pub fn shared(&self) -> &[SharedBuffer] {
+        self.bus.inbox.shared(self.item)
     }
 }
 
@@ -84,19 +95,28 @@ pub struct Message {
     type_id: u32,
     correlation_id: u64,
     bytes: Kept,
+    shared: Vec<SharedBuffer>,
 }
 
 impl PartialEq for Message {
     fn eq(&self, other: &Self) -> bool {
+        let objects = |message: &Self| message.shared.iter().map(SharedBuffer::id).collect::<Vec<_>>();
         (self.type_id, self.correlation_id, &self[..]) == (other.type_id, other.correlation_id, &other[..])
+            && objects(self) == objects(other)
     }
 }
 
 impl Eq for Message {}
 
 impl Message {
-    pub(crate) fn new(type_id: u32, correlation_id: u64, bytes: Kept) -> Self {
-        Self { type_id, correlation_id, bytes }
+    pub(crate) fn new(type_id: u32, correlation_id: u64, bytes: Kept, shared: Vec<SharedBuffer>) -> Self {
+        Self { type_id, correlation_id, bytes, shared }
+    }
+
+    /// The shared objects that came with it.
+    #[must_use]
+    pub fn shared(&self) -> &[SharedBuffer] {
+        &self.shared
     }
 
     /// The sender's type id.
@@ -125,12 +145,19 @@ impl Deref for Message {
 pub struct Frame<'a> {
     frame: Taken,
     bytes: &'a [u8],
+    shared: &'a [SharedBuffer],
 }
 
 impl<'a> Frame<'a> {
     #[inline]
-    pub(super) fn new(frame: Taken, bytes: &'a [u8]) -> Self {
-        Self { frame, bytes }
+    pub(super) fn new(frame: Taken, bytes: &'a [u8], shared: &'a [SharedBuffer]) -> Self {
+        Self { frame, bytes, shared }
+    }
+
+    /// The shared objects that came with it. Clones of them are the holder's, for as long as he likes.
+    #[must_use]
+    pub fn shared(&self) -> &'a [SharedBuffer] {
+        self.shared
     }
 
     /// The payload, for as long as the frame may be looked at.
@@ -207,7 +234,8 @@ impl<'a> Batch<'a> {
     /// The frames, in the order in which they were published.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Frame<'_>> {
         let bus = &*self.bus;
-        bus.inbox.batch.iter().map(|&item| Frame::new(item.frame, bus.inbox.view(&bus.side, item)))
+        let frame = |&item: &Item| Frame::new(item.frame, bus.inbox.view(&bus.side, item), bus.inbox.shared(item));
+        bus.inbox.batch.iter().map(frame)
     }
 }
 

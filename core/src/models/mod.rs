@@ -122,11 +122,13 @@ struct Wire {
     theirs: Arc<Post>,
     /// What was heard of regions and is not yet acted on.
     news: VecDeque<News>,
+    /// Records that have gone out, bells aside.
+    said: u64,
 }
 
 impl Wire {
     fn new(ours: &Arc<Post>, theirs: &Arc<Post>) -> Self {
-        Self { ours: Arc::clone(ours), theirs: Arc::clone(theirs), news: VecDeque::new() }
+        Self { ours: Arc::clone(ours), theirs: Arc::clone(theirs), news: VecDeque::new(), said: 0 }
     }
 
     /// What a foreign event loop does: sleeps until there is something to hear, and leaves it there.
@@ -193,13 +195,23 @@ impl Channel for Wire {
             assert_eq!(unread, 0, "a model announces one region ahead of the peer");
             mail.news.push_back(News::Region { id, span });
         });
+        self.said += 1;
         Ok(Some(region))
     }
 
     fn forget_region(&mut self, id: u32) -> bool {
         self.theirs.put(|mail| mail.news.push_back(News::Forget { id }));
+        self.said += 1;
         true
     }
+
+    fn said(&self) -> u64 {
+        self.said
+    }
+
+    fn passed(&mut self, _position: u64) {}
+
+    fn all_read(&mut self) {}
 
     fn sleep(&mut self, time: Option<Duration>) -> Result<bool, Cause> {
         if time.is_none() {
@@ -309,7 +321,8 @@ fn lend(side: &mut Side<Wire>, type_id: u32) -> Result<(), Cause> {
 /// Takes a frame, waiting for one, and holds its block.
 fn hold(side: &mut Side<Wire>) -> Result<(u32, Held), Cause> {
     let frame = side.take(FOREVER)?;
-    Ok((frame.type_id, side.resolve(frame)?))
+    let told = side.descriptor(frame)?;
+    Ok((frame.type_id, side.resolve(frame, told)?))
 }
 
 /// What [`lend`] put in is still there.

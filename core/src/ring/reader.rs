@@ -59,6 +59,11 @@ impl Reader {
         self.head
     }
 
+    /// Up to where nobody looks at frames any more, whether or not the writer knows.
+    pub(crate) fn released(&self) -> u64 {
+        self.released
+    }
+
     /// Whether something stands where the next frame is expected. Not nothing stays not nothing until it is taken.
     #[inline]
     pub(crate) fn has_data(&self) -> bool {

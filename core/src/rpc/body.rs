@@ -6,6 +6,8 @@ use crate::layout::{DEADLINE, Descriptor, LINE_PAYLOAD};
 use crate::returns::held::{Held, Kept};
 use crate::ring::Taken;
 use crate::session::link::Link;
+use crate::session::objects::Object;
+use crate::shared::SharedBuffer;
 use crate::side::Side;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -19,6 +21,8 @@ pub(super) struct Body {
     /// Where the payload ends.
     end: usize,
     held: Option<Held>,
+    /// What came with it.
+    shared: Vec<SharedBuffer>,
 }
 
 impl Body {
@@ -49,7 +53,19 @@ impl Body {
     #[cold]
     #[inline(never)]
     fn fetch_block(&mut self, side: &mut Side<Link>, frame: Taken, copies: bool) -> Result<(), Cause> {
-        let held = side.resolve(frame)?;
+        let told = side.descriptor(frame)?;
+        let shared = side.objects(frame, told)?;
+        if told.is_in_frame() {
+            let start = if frame.form.is_timed() { DEADLINE } else { 0 };
+            let room = self.room(told.len as usize)?;
+            side.reader.copy_part(frame, start, room);
+            side.count_payload(frame, told.len as usize);
+            self.start = 0;
+            self.shared = wrap(shared);
+            return Ok(());
+        }
+        let held = side.resolve(frame, told)?;
+        self.shared = wrap(shared);
         if copies {
             self.start = 0;
             held.copy(self.room(held.len())?);
@@ -70,11 +86,19 @@ impl Body {
         Ok(&mut self.bytes[..len])
     }
 
+    /// The objects that came with the payload.
+    pub(super) fn shared(&self) -> &[SharedBuffer] {
+        &self.shared
+    }
+
     /// Gives the block back, and keeps the buffer unless it was made for something unusually large.
     #[inline]
     pub(super) fn clear(&mut self) {
         if self.held.is_some() {
             self.held = None;
+        }
+        if !self.shared.is_empty() {
+            self.shared = Vec::new();
         }
         if self.bytes.len() > KEPT {
             self.bytes = Vec::new();
@@ -82,15 +106,19 @@ impl Body {
         (self.start, self.end) = (0, 0);
     }
 
-    /// Takes the payload out, to be kept for as long as one likes, and leaves an empty one.
-    pub(super) fn keep(&mut self) -> Kept {
+    /// Takes the payload out, with what came with it, to be kept for as long as one likes, and leaves an empty one.
+    pub(super) fn keep(&mut self) -> (Kept, Vec<SharedBuffer>) {
         let kept = match self.held.take() {
             Some(held) => Kept::Held(Arc::new(held)),
             None => Kept::Copied(Box::from(&self.bytes[self.start..self.end])),
         };
         (self.start, self.end) = (0, 0);
-        kept
+        (kept, std::mem::take(&mut self.shared))
     }
+}
+
+fn wrap(objects: Vec<Arc<Object>>) -> Vec<SharedBuffer> {
+    objects.into_iter().map(SharedBuffer::new).collect()
 }
 
 /// A larger buffer is not kept for the next payload.

@@ -113,6 +113,12 @@ impl RpcBus {
     #[inline]
     pub fn request_until(&mut self, type_id: u32, payload: &[u8], deadline: Deadline) -> Result<Reply<'_>, CallError> {
         let call = self.call_until(type_id, payload, deadline)?;
+        self.wait_or_cancel(call, deadline)
+    }
+
+    /// Waits for the reply to `call` until `deadline`, and then gives the call up.
+    #[inline]
+    pub(super) fn wait_or_cancel(&mut self, call: CallId, deadline: Deadline) -> Result<Reply<'_>, CallError> {
         match self.await_outcome(call, Patience::Until(deadline)) {
             Ok(outcome) => self.finish(call, outcome),
             Err(cause) => {
@@ -132,7 +138,7 @@ impl RpcBus {
     }
 
     #[inline]
-    fn send(
+    pub(super) fn send(
         &mut self,
         type_id: u32,
         payload: &[u8],

@@ -5,6 +5,7 @@ use super::{CallId, RpcBus};
 use crate::bus::Message;
 use crate::deadline::Deadline;
 use crate::error::Cause;
+use crate::shared::SharedBuffer;
 use crate::sys;
 use std::fmt;
 use std::ops::Deref;
@@ -41,8 +42,14 @@ impl<'a> Reply<'a> {
     /// copy of the message drops, on whatever thread.
     #[must_use]
     pub fn keep(self) -> Message {
-        let bytes = self.bus.calls.body_mut(self.id).keep();
-        Message::new(self.type_id, self.id.into(), bytes)
+        let (bytes, shared) = self.bus.calls.body_mut(self.id).keep();
+        Message::new(self.type_id, self.id.into(), bytes, shared)
+    }
+
+    /// The shared objects that came with it. Clones of them are the holder's, for as long as he likes.
+    #[must_use]
+    pub fn shared(&self) -> &[SharedBuffer] {
+        self.bus.calls.body(self.id).shared()
     }
 }
 
@@ -123,11 +130,20 @@ impl<'a> Request<'a> {
     /// Takes the payload out, to be kept for as long as one likes. The request stays open, and has none any more.
     #[must_use]
     pub fn keep(&mut self) -> Message {
-        let kept = match self.note {
+        let (kept, shared) = match self.note {
             Some(note) => self.bus.notes.body_mut(note).keep(),
             None => self.bus.served.body_mut(self.id).keep(),
         };
-        Message::new(self.type_id, self.id.into(), kept)
+        Message::new(self.type_id, self.id.into(), kept, shared)
+    }
+
+    /// The shared objects that came with it. Clones of them are the holder's, for as long as he likes.
+    #[must_use]
+    pub fn shared(&self) -> &[SharedBuffer] {
+        match self.note {
+            Some(note) => self.bus.notes.body(note).shared(),
+            None => self.bus.served.body(self.id).shared(),
+        }
     }
 
     /// Replies.
@@ -137,6 +153,14 @@ impl<'a> Request<'a> {
     #[inline(always)]
     pub fn reply(self, type_id: u32, payload: &[u8]) -> Result<(), Cause> {
         if self.note.is_some() { Ok(()) } else { self.bus.reply(self.id, type_id, payload) }
+    }
+
+    /// Replies, and with the reply go `shared`.
+    ///
+    /// # Errors
+    /// As for [`RpcBus::reply_shared`].
+    pub fn reply_shared(self, type_id: u32, payload: &[u8], shared: &[&SharedBuffer]) -> Result<(), Cause> {
+        if self.note.is_some() { Ok(()) } else { self.bus.reply_shared(self.id, type_id, payload, shared) }
     }
 
     /// Replies with an error.

@@ -138,7 +138,13 @@ impl RpcBus {
     }
 
     #[inline(always)]
-    fn reply_with(&mut self, id: u32, type_id: u32, payload: &[u8], patience: Patience) -> Result<(), Cause> {
+    pub(super) fn reply_with(
+        &mut self,
+        id: u32,
+        type_id: u32,
+        payload: &[u8],
+        patience: Patience,
+    ) -> Result<(), Cause> {
         if !self.served.is_open(id) {
             return Err(NOT_OPEN);
         }
@@ -283,7 +289,7 @@ pub(super) struct Opened {
     pub(super) note: Option<u32>,
 }
 
-const NOT_OPEN: Cause = Cause::InvalidArgument { which: "no request with this id is open" };
+pub(super) const NOT_OPEN: Cause = Cause::InvalidArgument { which: "no request with this id is open" };
 
 /// Where a text can be cut.
 trait CutText {

@@ -1,13 +1,18 @@
-//! The session socket after the handshake: bells, regions, and the peer's end.
+//! The session socket after the handshake: bells, regions, shared objects, and the peer's end.
 //!
 //! The socket carries whole records ([`record`](super::record)). One function reads them, [`Link::hear`]: it looks at what
 //! waits, understands it, and then takes exactly that, so that a descriptor which cannot be taken now stays where it is. What
 //! it cannot understand ends the session.
 
+use crate::blocks::UNREAD_MAX;
 use crate::capabilities::Capabilities;
 use crate::deadline::Deadline;
 use crate::error::{Cause, Violation};
+use crate::layout::OBJECTS_MAX;
+use crate::options::REGIONS;
 use crate::returns::held::Bell;
+use crate::session::line::{Line, LineBell};
+use crate::session::objects::{Known, Told};
 use crate::session::record::{LEN, Record};
 use crate::session::regions::Regions;
 use crate::side::{Channel, Heard, News, RegionKind};
@@ -16,16 +21,19 @@ use crate::sys::fork::{Birth, Fd};
 use crate::sys::{self, barrier, socket};
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Arc, Weak};
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
-/// How many bytes are looked at at once: more than one bell and a few other records are never out in honest traffic.
-const CHUNK: usize = 8 * LEN;
+/// How many bytes are looked at at once.
+const CHUNK: usize = 32 * LEN;
 
-/// How often one look reads on. A peer that floods the socket is found out by the count of its bells, or by the limits of its
-/// regions; until then one look reads no more than this.
-const READS: usize = 16;
+/// How often one look reads on: enough for all that an honest peer can have said. It may take back every region and object that we
+/// know, and has few announcements unread, each of which ends a read. One that floods the socket is found out by the count of
+/// its bells, or by those limits; until then one look reads no more than this.
+const READS: usize = 64;
+
+const _: () = assert!((READS - 2 * UNREAD_MAX) * CHUNK / LEN > REGIONS as usize + OBJECTS_MAX + 2 * UNREAD_MAX);
 
 /// The connection of one session.
 #[derive(Debug)]
@@ -36,46 +44,18 @@ pub(crate) struct Link {
     barrier: bool,
     regions: Regions,
     news: VecDeque<News>,
-}
-
-/// The socket.
-#[derive(Debug)]
-struct Line {
-    socket: Fd,
-}
-
-impl Line {
-    fn ring(&self) {
-        // A full buffer means that it rings already; a peer that is gone is told by the next look.
-        if let Err(error) = socket::ring(self.socket.as_fd()) {
-            tracing::trace!(%error, "the bell could not be rung");
-        }
-    }
-}
-
-/// The way to the peer for whoever gives something back. It keeps no session open.
-#[derive(Debug)]
-struct LineBell {
-    line: Weak<Line>,
-    birth: Birth,
-}
-
-impl Bell for LineBell {
-    fn ring(&self) {
-        if let Some(line) = self.line.upgrade() {
-            line.ring();
-        }
-    }
-
-    fn is_ours(&self) -> bool {
-        self.birth.is_ours()
-    }
+    /// The peer's objects that this side knows.
+    pub(super) known: Known,
+    /// The objects of which this side has told the peer.
+    pub(super) told: Arc<Told>,
 }
 
 impl Link {
-    pub(crate) fn new(socket: Fd, birth: Birth, barrier: bool, regions: Regions) -> Self {
-        let line = Arc::new(Line { socket });
-        Self { line, birth, barrier, regions, news: VecDeque::new() }
+    /// `shared_limit`: how many bytes of the peer's objects stay mapped while nobody looks at them.
+    pub(crate) fn new(socket: Fd, birth: Birth, barrier: bool, regions: Regions, shared_limit: u64) -> Self {
+        let line = Arc::new(Line::new(socket));
+        let told = Arc::new(Told::new(Arc::downgrade(&line), birth));
+        Self { line, birth, barrier, regions, news: VecDeque::new(), known: Known::new(shared_limit), told }
     }
 
     /// What the memory of both sides can promise.
@@ -84,7 +64,7 @@ impl Link {
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.line.socket.as_fd()
+        self.line.fd()
     }
 
     /// Tells the peer that nothing more comes. Its next look sees the close word.
@@ -115,7 +95,8 @@ impl Link {
             return None;
         }
         let taken = match self.understand(&bytes[..received.bytes], received.starved, &mut fd, heard) {
-            Ok(taken) if taken > 0 && fd.is_some() && !heard.starved => {
+            // Behind a full buffer the descriptor may be that of a record which was not shown, and is for the next look.
+            Ok(taken) if taken > 0 && fd.is_some() && !heard.starved && received.bytes < CHUNK => {
                 heard.violation = Some(Violation::Descriptors);
                 return None;
             }
@@ -150,7 +131,7 @@ impl Link {
         while let Some((record, len)) = Record::decode(&bytes[at..])? {
             match record {
                 Record::Bell => heard.bells += 1,
-                Record::Announce { .. } if starved && at + len == bytes.len() => {
+                Record::Announce { .. } | Record::Object { .. } if starved && at + len == bytes.len() => {
                     heard.starved = true;
                     return Ok(at);
                 }
@@ -171,6 +152,22 @@ impl Link {
                         return Err(Violation::Region);
                     }
                     self.news.push_back(News::Forget { id: region });
+                }
+                Record::Object { number, bytes } => {
+                    let fd = fd.take().ok_or(Violation::Descriptors)?;
+                    match self.known.announce(number, bytes, fd).map_err(|error| error.cause()) {
+                        Ok(()) => self.news.push_back(News::Object),
+                        Err(Cause::Corrupt(violation)) => return Err(violation),
+                        // The system could not be asked about it: it stays announced.
+                        Err(_) => {
+                            heard.starved = true;
+                            return Ok(at);
+                        }
+                    }
+                }
+                Record::TakeBack { number, position } => {
+                    self.known.take_back(number, position)?;
+                    self.news.push_back(News::Object);
                 }
             }
             at += len;
@@ -196,6 +193,7 @@ impl Channel for Link {
     }
 
     fn hear(&mut self) -> Heard {
+        self.told.say_unsaid();
         let mut heard = Heard::default();
         for _ in 0..READS {
             if self.read(&mut heard).is_none() {
@@ -221,16 +219,26 @@ impl Channel for Link {
         deadline: Deadline,
     ) -> Result<Option<WriteSpan>, Cause> {
         let line = Arc::clone(&self.line);
-        self.regions.make(line.socket.as_fd(), id, bytes, kind, deadline).map_err(|error| {
+        self.regions.make(&line, id, bytes, kind, deadline).map_err(|error| {
             tracing::debug!(%error, "a region could not be made");
             error.cause()
         })
     }
 
     fn forget_region(&mut self, id: u32) -> bool {
-        let mut room = [0; LEN];
-        let record = Record::Forget { region: id };
-        socket::send(self.fd(), record.encode(&mut room), &[], false).is_ok()
+        self.line.say(Record::Forget { region: id }, None).is_ok()
+    }
+
+    fn said(&self) -> u64 {
+        self.line.said()
+    }
+
+    fn passed(&mut self, position: u64) {
+        self.known.passed(position);
+    }
+
+    fn all_read(&mut self) {
+        self.known.clear();
     }
 
     fn barrier(&self) -> bool {

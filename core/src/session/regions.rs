@@ -13,14 +13,12 @@ use crate::capabilities::Capabilities;
 use crate::deadline::Deadline;
 use crate::error::{Cause, Error, Violation};
 use crate::session::backing::Backing;
-use crate::session::record::{LEN, Record};
+use crate::session::line::{Line, must_wait};
+use crate::session::record::Record;
 use crate::shm::{OwnSegment, PeerSegment, SegmentKind};
 use crate::side::RegionKind;
 use crate::span::WriteSpan;
 use crate::sys::fork::Fd;
-use crate::sys::socket;
-use std::io;
-use std::os::fd::BorrowedFd;
 
 /// What this side has mapped of the peer's arena, against what it said that it would.
 #[derive(Debug)]
@@ -49,7 +47,7 @@ impl Regions {
     /// there can be none; [`Cause::Timeout`] and [`Cause::Interrupted`] while reserving.
     pub(crate) fn make(
         &mut self,
-        socket: BorrowedFd<'_>,
+        line: &Line,
         id: u32,
         bytes: u64,
         kind: RegionKind,
@@ -60,10 +58,9 @@ impl Regions {
             _ => self.backing.region(kind, bytes as usize, deadline)?,
         };
         let fd = segment.fd().expect("a fresh segment has its descriptor");
-        let mut room = [0; LEN];
         let record = Record::Announce { region: id, bytes: segment.len() as u64, kind: self.backing.kind_of(kind) };
-        match socket::send(socket, record.encode(&mut room), &[fd], false) {
-            Ok(_) => {
+        match line.say(record, Some(fd)) {
+            Ok(()) => {
                 segment.forget_fd();
                 Ok(Some(segment.span()))
             }
@@ -107,13 +104,6 @@ impl Regions {
     pub(crate) fn forget(&mut self, id: u32) -> bool {
         self.known.get_mut(id as usize).and_then(Option::take).is_some()
     }
-}
-
-/// Whether a record cannot be sent now, which is no fault: the buffer is full, too many descriptors are under way, or the peer is
-/// gone, of which the next look at the socket tells more.
-pub(crate) fn must_wait(error: &io::Error) -> bool {
-    let later = [libc::EAGAIN, libc::ETOOMANYREFS, libc::EPIPE, libc::ECONNRESET];
-    error.raw_os_error().is_some_and(|code| later.contains(&code))
 }
 
 #[cfg(test)]

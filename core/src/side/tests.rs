@@ -9,6 +9,7 @@ mod threads;
 
 use super::*;
 use crate::layout::{PARKED, READ, RING, RingSize, STARVING};
+use crate::returns::held::Held;
 use crate::ring::{Label, Show};
 use crate::sync::Ordering::{Relaxed, Release};
 use crate::wait::PULSE;
@@ -58,6 +59,8 @@ struct Cord {
     ours: Arc<Post>,
     theirs: Arc<Post>,
     barrier: bool,
+    /// How many records went out.
+    said: u64,
 }
 
 impl Cord {
@@ -117,13 +120,23 @@ impl Channel for Cord {
         let region = WriteSpan::heap(bytes as usize);
         let span = region.reader();
         self.theirs.change(|mail| mail.news.push_back(News::Region { id, span }));
+        self.said += 1;
         Ok(Some(region))
     }
 
     fn forget_region(&mut self, id: u32) -> bool {
         self.theirs.change(|mail| mail.news.push_back(News::Forget { id }));
+        self.said += 1;
         true
     }
+
+    fn said(&self) -> u64 {
+        self.said
+    }
+
+    fn passed(&mut self, _position: u64) {}
+
+    fn all_read(&mut self) {}
 
     fn sleep(&mut self, time: Option<Duration>) -> Result<bool, Cause> {
         // No test waits longer than its watchdog.
@@ -246,6 +259,7 @@ fn pair(bytes: u64, strategy: Wait, scheme: Scheme) -> Pair {
         ours: Arc::clone(ours),
         theirs: Arc::clone(theirs),
         barrier: scheme == Scheme::Barrier,
+        said: 0,
     };
     let sends = Side::new(owner(&sender), reader(&receiver), cord(&left, &right), terms(strategy, fences));
     let receives = Side::new(owner(&receiver), reader(&sender), cord(&right, &left), terms(strategy, fences));
@@ -263,9 +277,16 @@ fn receiver_of_a_forger() -> (Side<Cord>, Peer) {
 
 fn side_of_a_forger(ours: Outbox<WriteSpan>, theirs: Outbox<WriteSpan>) -> (Side<Cord>, Peer) {
     let (left, right): (Arc<Post>, Arc<Post>) = Default::default();
-    let cord = Cord { ours: Arc::clone(&left), theirs: Arc::clone(&right), barrier: false };
+    let cord = Cord { ours: Arc::clone(&left), theirs: Arc::clone(&right), barrier: false, said: 0 };
     let side = Side::new(ours, reader(&theirs), cord, terms(Wait::Park, true));
-    (side, Peer { header: theirs.header, ring: theirs.ring, cord: Cord { ours: right, theirs: left, barrier: false } })
+    (
+        side,
+        Peer {
+            header: theirs.header,
+            ring: theirs.ring,
+            cord: Cord { ours: right, theirs: left, barrier: false, said: 0 },
+        },
+    )
 }
 
 /// Publishes one frame at once, for which there is room.
@@ -277,10 +298,16 @@ fn send(side: &mut Side<Cord>, type_id: u32, payload: &[u8]) {
 fn receive(side: &mut Side<Cord>) -> (u32, Vec<u8>) {
     let frame = side.take(Patience::None).expect("a frame is there");
     let payload = match frame.form.is_in_block() {
-        true => side.resolve(frame).expect("an honest peer names a block").to_vec(),
+        true => resolve(side, frame).expect("an honest peer names a block").to_vec(),
         false => side.reader.payload(frame).to_vec(),
     };
     (frame.type_id, payload)
+}
+
+/// The block that a frame names.
+fn resolve(side: &mut Side<Cord>, frame: Taken) -> Result<Held, Cause> {
+    let told = side.descriptor(frame)?;
+    side.resolve(frame, told)
 }
 
 /// Publishes empty frames until there is no room; how many.

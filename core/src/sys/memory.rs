@@ -25,6 +25,12 @@ pub(crate) use crate::sys::budget::available_memory;
 /// What the owner of an outbox or region seals, and what its reader insists on, at least.
 const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::FUTURE_WRITE).union(SealFlags::SEAL);
 
+/// What a shared object has from birth: it stays as long as it is, and can still be written.
+const SIZE_SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW);
+
+/// What a shared object has once it is written, and what its readers insist on: nobody changes it again.
+const FINAL_SEALS: SealFlags = SIZE_SEALS.union(SealFlags::WRITE).union(SealFlags::SEAL);
+
 /// How much is reserved between two looks at the deadline: what a processor fills in about a millisecond.
 const PIECE: usize = 2 << 20;
 
@@ -71,10 +77,19 @@ impl Mapping {
         self.len
     }
 
+    /// Whether this process made the map, and is no forked child of the one that did.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.birth.is_ours()
+    }
+
     fn new(fd: impl AsFd, len: usize, prot: ProtFlags) -> io::Result<Self> {
+        Self::of_kind(fd, len, prot, MapFlags::SHARED)
+    }
+
+    fn of_kind(fd: impl AsFd, len: usize, prot: ProtFlags, kind: MapFlags) -> io::Result<Self> {
         let birth = Birth::now()?;
         // SAFETY: a new map at an address of the kernel's choice touches no memory that exists.
-        let base = unsafe { mmap(ptr::null_mut(), len, prot, MapFlags::SHARED, fd, 0) }?;
+        let base = unsafe { mmap(ptr::null_mut(), len, prot, kind, fd, 0) }?;
         let base = NonNull::new(base.cast()).ok_or(Errno::NOMEM)?;
         Ok(Self { base, len, birth })
     }
@@ -144,12 +159,42 @@ pub(crate) fn map_peer(fd: impl AsFd, len: usize, pages: Pages) -> io::Result<Ma
     Ok(mapping)
 }
 
+/// Maps a shared object that nobody writes any more: readable, and readable in a forked child too. Its pages are found at the first
+/// read of each, so that attaching to a large one takes no time.
+pub(crate) fn map_final(fd: impl AsFd, len: usize) -> io::Result<Mapping> {
+    // Private, because kernels before 6.7 refuse a shared map of a file that is sealed against writing. Nobody writes to it,
+    // so its pages are those of the file all the same.
+    let mapping = Mapping::of_kind(fd, len, ProtFlags::READ, MapFlags::PRIVATE)?;
+    mapping.advise(0, len, Advice::LinuxDontDump)?;
+    Ok(mapping)
+}
+
+/// Seals the size of a shared object that is to be written.
+pub(crate) fn seal_size(fd: &Fd) -> io::Result<()> {
+    Ok(rustix::fs::fcntl_add_seals(fd, SIZE_SEALS)?)
+}
+
+/// Seals a shared object for good. The kernel refuses where it is mapped for writing anywhere.
+pub(crate) fn seal_finally(fd: &Fd) -> io::Result<()> {
+    Ok(rustix::fs::fcntl_add_seals(fd, FINAL_SEALS)?)
+}
+
+/// Whether nobody can change the bytes of a file any more. No other kind of file than a memfd answers.
+pub(crate) fn has_final_seals(fd: impl AsFd) -> bool {
+    rustix::fs::fcntl_get_seals(fd).is_ok_and(|seals| seals.contains(FINAL_SEALS))
+}
+
+/// The number of a file among those of its kind, as long as anybody has it: a memfd's is the same in every process.
+pub(crate) fn number(fd: impl AsFd) -> io::Result<u64> {
+    Ok(rustix::fs::fstat(fd)?.st_ino)
+}
+
 /// Seals a segment that its owner has mapped: no other writable map, no other size, no seal more, for ever.
 pub(crate) fn seal_for_owner(fd: &Fd) -> io::Result<()> {
     Ok(rustix::fs::fcntl_add_seals(fd, SEALS)?)
 }
 
-/// Whether the kernel does what the seals say: it must refuse us a second writable map of our own segment.
+/// Whether the kernel does what the seals say: it must refuse us a (second) writable map of what is our own.
 pub(crate) fn owner_seals_hold(fd: &Fd) -> bool {
     let refused = Mapping::new(fd, page_size(), ProtFlags::READ | ProtFlags::WRITE).err();
     refused.is_some_and(|refused| refused.raw_os_error() == Some(libc::EPERM))

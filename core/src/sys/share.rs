@@ -1,4 +1,4 @@
-//! What this process has taken of the memory that it may take for segments, all sessions together.
+//! What this process has taken of the memory that it may take for segments and shared objects, all sessions together.
 
 use crate::sync::{
     AtomicU64,
@@ -6,13 +6,13 @@ use crate::sync::{
 };
 use crate::sys::memory_there_is;
 
-/// Bytes of all segments of our own that exist.
+/// Bytes of all segments and objects of our own that exist.
 static TAKEN: AtomicU64 = AtomicU64::new(0);
 
 /// The most that may be; 0 until somebody says so.
 static LIMIT: AtomicU64 = AtomicU64::new(0);
 
-/// The memory of one segment. It is free for others when this drops.
+/// The memory of one segment or object. It is free for others when this drops.
 #[derive(Debug)]
 pub(crate) struct Share(u64);
 

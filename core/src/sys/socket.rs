@@ -156,7 +156,8 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, buf: &mut [u8], want_credentials: 
 }
 
 /// Shows what waits and leaves it there; [`io::ErrorKind::WouldBlock`] when nothing does. The descriptors are copies, each
-/// time new ones, and belong to the last of the bytes: the kernel shows nothing behind a message that carries some. A peek
+/// time new ones, and belong to the last of the bytes: the kernel shows nothing behind a message that carries some. But where
+/// `buf` is full they may belong to a message further on (seen with Linux 6.18, which looks on for them at no bytes). A peek
 /// that is starved has destroyed nothing, and can be repeated once a descriptor is free.
 pub(crate) fn peek(socket: BorrowedFd<'_>, buf: &mut [u8]) -> io::Result<Received> {
     receive_by(socket, buf, false, libc::MSG_PEEK)

@@ -61,6 +61,31 @@ impl Segment {
         Self::new(len).reserved().sealed(SEALS)
     }
 
+    /// A memfd of whole pages that begins with `bytes`, without seals.
+    ///
+    /// # Panics
+    /// If the system refuses.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        let segment = Self::new(bytes.len().max(1).next_multiple_of(rustix::param::page_size())).reserved();
+        segment.write(0, bytes);
+        segment
+    }
+
+    /// Takes the writable map away and seals the bytes for good. What is written to it after that ends the process.
+    ///
+    /// # Panics
+    /// If the system refuses.
+    #[must_use]
+    pub fn sealed_finally(self) -> Self {
+        let Self { map, fd } = self;
+        let len = map.len;
+        drop(map);
+        fcntl_add_seals(&fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL).expect("seals");
+        // Before Linux 6.7 no shared map of it can be had.
+        Self { map: Map::of_kind(&fd, len, ProtFlags::READ, MapFlags::PRIVATE), fd }
+    }
+
     /// Its descriptor, for sending.
     #[must_use]
     pub fn fd(&self) -> BorrowedFd<'_> {
@@ -167,8 +192,12 @@ unsafe impl Sync for Map {}
 
 impl Map {
     fn new(fd: &OwnedFd, len: usize, prot: ProtFlags) -> Self {
+        Self::of_kind(fd, len, prot, MapFlags::SHARED)
+    }
+
+    fn of_kind(fd: &OwnedFd, len: usize, prot: ProtFlags, kind: MapFlags) -> Self {
         // SAFETY: a new map at an address of the kernel's choice touches no memory that exists.
-        let base = unsafe { mmap(ptr::null_mut(), len, prot, MapFlags::SHARED, fd, 0) }.expect("a map");
+        let base = unsafe { mmap(ptr::null_mut(), len, prot, kind, fd, 0) }.expect("a map");
         Self { base: NonNull::new(base.cast()).expect("the kernel maps nothing at zero"), len }
     }
 

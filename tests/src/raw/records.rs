@@ -26,7 +26,7 @@ pub const BAD_RECORDS: [BadRecord; 8] = [
         violation: Violation::Bells,
         send: |end| while end.socket.flood(&[0; 4096]) > 0 {},
     },
-    BadRecord { what: "an unknown record", violation: Violation::Record, send: |end| assert!(end.socket.send(&[3])) },
+    BadRecord { what: "an unknown record", violation: Violation::Record, send: |end| assert!(end.socket.send(&[5])) },
     BadRecord { what: "garbage", violation: Violation::Record, send: |end| assert!(end.socket.send(&[0xff; 1000])) },
     BadRecord {
         what: "a message of the handshake",

@@ -10,7 +10,7 @@ use crate::side::{Channel, News};
 use crate::span::ReadSpan;
 use crate::sync::Ordering;
 use crate::sys::fork::Birth;
-use crate::sys::page_size;
+use crate::sys::{page_size, socket};
 use std::fs;
 use std::os::fd::AsFd;
 use std::path::Path;
@@ -36,7 +36,7 @@ fn backing(us: &Settings, them: &Settings) -> Backing {
 fn links(one: &Settings, other: &Settings) -> (Link, Link) {
     let (near, far) = socket::pair().expect("a pair");
     let birth = Birth::now().expect("a process");
-    let link = |socket, us, them| Link::new(socket, birth, false, Regions::new(LIMITS, backing(us, them)));
+    let link = |socket, us, them| Link::new(socket, birth, false, Regions::new(LIMITS, backing(us, them)), 0);
     (link(near, one, other), link(far, other, one))
 }
 
@@ -153,13 +153,14 @@ fn a_region_that_could_not_be_announced_is_not_announced_as_another_kind() {
     let scratch = Scratch::new();
     let us = spilling(scratch.path());
     let (near, far) = socket::pair().expect("a pair");
-    while socket::send(near.as_fd(), &[0; 4096], &[], false).is_ok() {}
+    let near = Line::new(near);
+    while socket::send(near.fd(), &[0; 4096], &[], false).is_ok() {}
     let mut regions = Regions::new(LIMITS, backing(&us, &us));
-    let waits = regions.make(near.as_fd(), 0, LEN, RegionKind::Spill, Deadline::NEVER).expect("made");
+    let waits = regions.make(&near, 0, LEN, RegionKind::Spill, Deadline::NEVER).expect("made");
     assert!(waits.is_none(), "the socket is full");
     let mut bells = [0; 4096];
     while socket::receive(far.as_fd(), &mut bells, false).is_ok_and(|received| received.bytes > 0) {}
-    let made = regions.make(near.as_fd(), 0, LEN, RegionKind::Memory, Deadline::NEVER).expect("made");
+    let made = regions.make(&near, 0, LEN, RegionKind::Memory, Deadline::NEVER).expect("made");
     assert!(made.is_some());
     let received = socket::receive(far.as_fd(), &mut bells, false).expect("the announcement");
     let record = Record::decode(&bells[..received.bytes]).expect("a record");

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::arena;
-use crate::returns::held::Held;
 use crate::ring::Slot;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -22,7 +21,7 @@ fn publish(side: &mut Side<Cord>, number: u32, patience: Patience) -> Result<(),
 /// Takes one payload, and holds it.
 fn hold(side: &mut Side<Cord>, patience: Patience) -> Result<(u32, Held), Cause> {
     let frame = side.take(patience)?;
-    Ok((frame.type_id, side.resolve(frame)?))
+    Ok((frame.type_id, resolve(side, frame)?))
 }
 
 /// Holds what it is given for a while, checks it, and drops it in another order than it came.
