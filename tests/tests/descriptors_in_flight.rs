@@ -1,11 +1,11 @@
-//! Regions that cannot be announced because too many descriptors of the user's are under way: unix(7), `ETOOMANYREFS`. That is
+//! Regions and shared objects that cannot be announced because too many descriptors of the user's are under way: unix(7), `ETOOMANYREFS`. That is
 //! as a full ring: it passes.
 //!
 //! The kernel counts them for all processes of a user, against the limit of descriptors of the one that sends, and not at all
 //! for root. So each test becomes a user of its own, and sends itself more than that; nobody else's limit is so low.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use slipring::{Bus, Cause, Error, Listener, Options, Refusal, RpcBus, State, Wait};
+use slipring::{Bus, Cause, Error, Listener, Options, Poller, Refusal, RpcBus, SharedBuffer, State, Wait};
 use slipring_tests::alone::alone;
 use slipring_tests::frames;
 use slipring_tests::pair::{bus_pair, in_a_moment, rpc_pair, soon};
@@ -109,6 +109,65 @@ fn whoever_waits_for_a_region_goes_on_when_it_can_be_announced() {
             assert_eq!(publish(&mut sends, 0), Ok(()), "{wait:?}");
             other.join().expect("no panic");
             assert_came(&mut receives, 0);
+        }
+    });
+}
+
+#[test]
+fn an_object_that_cannot_be_announced_yet_is_full_or_a_timeout_and_goes_out_when_it_can() {
+    alone("an_object_that_cannot_be_announced_yet_is_full_or_a_timeout_and_goes_out_when_it_can", || {
+        let _watchdog = watchdog_for("objects while too many descriptors are under way", PATIENCE);
+        become_nobody(4);
+        let table = SharedBuffer::from_slice(b"for all").expect("memory");
+        for wait in [Wait::Park, Wait::Spin] {
+            let (mut sends, mut receives) = bus_pair(&options(wait), &options(wait));
+            let Some(crowd) = crowd() else { return };
+            for _ in 0..3 {
+                assert_eq!(sends.try_publish_shared(0, b"", &[&table]), Err(Cause::Full), "{wait:?}");
+                let late = sends.publish_shared_until(0, b"", &[&table], in_a_moment());
+                assert_eq!(late, Err(Cause::Timeout), "{wait:?}");
+            }
+            assert_eq!((sends.state(), sends.stats().shared_told), (State::Open, 0));
+            let other = thread::spawn(move || {
+                thread::sleep(Duration::from_millis(20));
+                // Nobody of this session has to do with it, so nobody is told.
+                drop(crowd);
+            });
+            assert_eq!(sends.publish_shared_until(1, b"", &[&table], soon()), Ok(()), "{wait:?}");
+            other.join().expect("no panic");
+            assert_eq!(&receives.recv_until(soon()).expect("a frame").shared()[0][..], b"for all");
+        }
+    });
+}
+
+#[test]
+fn a_poller_says_when_an_object_is_worth_another_try() {
+    alone("a_poller_says_when_an_object_is_worth_another_try", || {
+        let _watchdog = watchdog_for("a poller while too many descriptors are under way", PATIENCE);
+        become_nobody(5);
+        let table = SharedBuffer::from_slice(b"for all").expect("memory");
+        for wait in [Wait::Park, Wait::Adaptive, Wait::Spin] {
+            let (sends, mut receives) = bus_pair(&options(wait), &options(wait));
+            let mut poller = Poller::new(&options(wait)).expect("a poller");
+            let key = poller.add(sends).expect("room");
+            let Some(crowd) = crowd() else { return };
+            let mut crowd = Some(crowd);
+            let mut ready = Vec::new();
+            for tries in 0.. {
+                let sends = poller.bus(key).expect("a session");
+                match sends.try_publish_shared(0, b"", &[&table]) {
+                    Ok(()) => break,
+                    Err(cause) => assert_eq!(cause, Cause::Full, "{wait:?}"),
+                }
+                if tries == 3 {
+                    crowd.take();
+                }
+                ready.clear();
+                poller.wait_until(&mut ready, soon()).expect("it may be worth another try");
+                assert_eq!(ready, [key]);
+            }
+            assert!(crowd.is_none(), "not before");
+            assert_eq!(&receives.recv_until(soon()).expect("a frame").shared()[0][..], b"for all");
         }
     });
 }

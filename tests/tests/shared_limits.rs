@@ -1,11 +1,12 @@
 //! Limits of shared objects: maps, places, announcements, descriptors, address space; and that nothing is left behind.
 
-use slipring::{Bus, Cause, Options, SharedBuffer, State, Wait};
+use slipring::{Bus, Cause, Options, Poller, SharedBuffer, State, Wait, limit_memory, memory_taken};
 use slipring_tests::alone::alone;
 use slipring_tests::pair::{bus_pair, in_a_moment, soon};
 use slipring_tests::proc::{await_that, holdings};
 use slipring_tests::watchdog::{watchdog, watchdog_for};
 use slipring_tests::{frames, limits};
+use std::os::fd::AsFd;
 use std::thread;
 use std::time::Duration;
 
@@ -238,5 +239,62 @@ fn a_thousand_objects_and_sessions_leave_nothing() {
         }
         let after = holdings(std::process::id());
         assert_eq!((before.fds, before.segments), (after.fds, after.segments), "sessions");
+    });
+}
+
+#[test]
+fn what_a_process_built_counts_against_its_limit_as_long_as_it_has_it() {
+    alone("what_a_process_built_counts_against_its_limit_as_long_as_it_has_it", || {
+        let _watchdog = watchdog("objects and the limit of a process");
+        let before = memory_taken();
+        limit_memory(before + 3 * MIB as u64);
+        let built = SharedBuffer::build(2 * MIB).expect("memory");
+        assert_eq!(memory_taken(), before + 2 * MIB as u64);
+        assert_eq!(SharedBuffer::build(2 * MIB).expect_err("too much").cause(), Cause::OutOfMemory);
+        let sealed = built.seal().expect("nobody else has it");
+        let same = sealed.clone();
+        // What came by another way belongs to whoever made it.
+        let fd = sealed.as_fd().try_clone_to_owned().expect("a copy");
+        let attached = SharedBuffer::attach(fd, 2 * MIB).expect("as it was made");
+        drop(sealed);
+        assert_eq!(memory_taken(), before + 2 * MIB as u64);
+        drop(same);
+        assert_eq!((memory_taken(), attached.len()), (before, 2 * MIB));
+        drop(SharedBuffer::build(2 * MIB).expect("memory"));
+        assert_eq!(memory_taken(), before);
+    });
+}
+
+#[test]
+fn a_poller_finds_objects_and_room_for_more_of_them() {
+    alone("a_poller_finds_objects_and_room_for_more_of_them", || {
+        let _watchdog = watchdog_for("600 objects between two pollers", Duration::from_secs(30));
+        limits::allow_descriptors(4096);
+        for wait in [Wait::Park, Wait::Adaptive] {
+            let (sends, receives) = bus_pair(&options(), &options());
+            let receiver = thread::spawn(move || {
+                let mut poller = Poller::new(&options().wait(wait)).expect("a poller");
+                let key = poller.add(receives).expect("room");
+                let mut taken = 0;
+                while taken < 600 {
+                    poller.wait_until(&mut Vec::new(), soon()).expect("a frame");
+                    let bus = poller.bus(key).expect("a session");
+                    while let Ok(lease) = bus.try_recv() {
+                        assert!(is_object(taken, &lease.shared()[0]), "{wait:?}, object {taken}");
+                        taken += 1;
+                    }
+                }
+            });
+            let mut poller = Poller::new(&options().wait(wait)).expect("a poller");
+            let key = poller.add(sends).expect("room");
+            for number in 0..600 {
+                let object = object(number, 10);
+                while let Err(cause) = poller.bus(key).expect("a session").try_publish_shared(0, b"", &[&object]) {
+                    assert_eq!(cause, Cause::Full, "{wait:?}, object {number}");
+                    poller.wait_until(&mut Vec::new(), soon()).expect("room");
+                }
+            }
+            receiver.join().expect("all came");
+        }
     });
 }
