@@ -40,6 +40,13 @@ measure() {
     echo "  $*: $(wc -l < "$folder/$work.jsonl") rows"
 }
 
+# At normal priority: clients that share a processor have it by turns, which real-time priority does away with.
+measure_in_turns() {
+    local prefix=()
+    echo "priority normal:" >> "$folder/machine.txt"
+    measure "$@"
+}
+
 rm -f "$folder"/*.jsonl
 measure floor --seconds "$seconds"
 measure rtt --payload 32 --wait spin,adaptive --api copy,claim --seconds "$seconds"
@@ -57,9 +64,13 @@ measure stream --payload 16384 --api claim --hold 0,1000 --seconds "$seconds"
 measure wake --seconds "$seconds"
 measure connect --seconds "$seconds"
 if [ "$mode" = quick ]; then
+    measure_in_turns fanin --clients 2,8 --wait spin,adaptive,park --seconds "$seconds"
+    measure_in_turns fanin --clients 1 --idle 100 --seconds "$seconds"
     measure idle --seconds 2
     measure death --while park --seconds 1
 else
+    measure_in_turns fanin --clients 2,8,64 --wait spin,adaptive,park --seconds "$seconds"
+    measure_in_turns fanin --clients 1 --idle 1000 --processes 50 --seconds "$seconds"
     measure idle --seconds 60
     measure death --seconds 10
 fi

@@ -103,7 +103,7 @@ impl Bench {
 
     /// Shows a row: at once as JSON, or keeps it for the table at the end.
     pub(crate) fn show(&mut self, mut row: Row) -> Result<()> {
-        row.cpus = self.cpus.label();
+        row.cpus = row.cpus.or_else(|| self.cpus.label());
         row.steal_pct = self.steal.percent();
         row.commit.clone_from(&self.commit);
         if self.json {
@@ -116,18 +116,24 @@ impl Bench {
 
     /// Ends the command: prints the table for people, if it is for people.
     pub(crate) fn finish(self) -> Result<()> {
+        self.finish_as("two processes", "rows and floors in turns")
+    }
+
+    /// The same for other processes than two, or another order.
+    pub(crate) fn finish_as(self, processes: &str, order: &str) -> Result<()> {
         if self.json {
             return Ok(());
         }
         let mut out = std::io::stdout();
         write!(out, "{}", table(&self.rows)).context("write the table")?;
-        let cpus = self.cpus.label().map_or("not pinned".to_owned(), |cpus| format!("CPUs {cpus}"));
+        let cpus = self
+            .rows
+            .first()
+            .and_then(|row| row.cpus.clone())
+            .map_or("not pinned".to_owned(), |cpus| format!("CPUs {cpus}"));
         let steal = self.steal.percent().map_or(String::new(), |steal| format!(", {steal} % of their time stolen"));
-        writeln!(
-            out,
-            "\n  two processes, {cpus}{steal}; rows and floors in turns; every payload written, read and checked"
-        )
-        .context("write the table")
+        writeln!(out, "\n  {processes}, {cpus}{steal}; {order}; every payload written, read and checked")
+            .context("write the table")
     }
 }
 

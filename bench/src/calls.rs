@@ -4,7 +4,7 @@
 //! with a call of its own type, whose empty reply says that the serving side has come to it.
 
 use anyhow::{Context, Result};
-use slipring::{CallError, CallId, Cause, Deadline, RpcBus};
+use slipring::{CallError, CallId, Cause, Deadline, Options, RpcBus};
 
 use crate::bus::{APPEAR, DATA, END, fault, options};
 use crate::echo::Echo;
@@ -24,13 +24,23 @@ pub(crate) struct Calls {
 
 impl Calls {
     pub(crate) fn open(side: Side, name: &str, plan: &RpcPlan, len: usize) -> Result<Self> {
-        let options = options(&plan.bus).capacity_reverse(plan.bus.ring).in_flight(plan.inflight.max(DEFAULT_CALLS));
-        let soon = Deadline::after(APPEAR);
-        let (rpc, len) = match side {
-            Side::Lead => (RpcBus::connect_until(name, &options, soon).context("connect for calls")?, len),
-            Side::Follow => (RpcBus::listen_until(name, &options, soon).context("listen for calls")?, plan.reply),
-        };
-        Ok(Self { rpc, api: plan.bus.api, reply: plan.reply, buffer: vec![0; len] })
+        match side {
+            Side::Lead => Self::connect(name, plan, len),
+            Side::Follow => {
+                let rpc = RpcBus::listen_until(name, &call_options(plan), Deadline::after(APPEAR));
+                Ok(Self::new(rpc.context("listen for calls")?, plan, plan.reply))
+            }
+        }
+    }
+
+    /// The calling end, of a session with whoever listens or serves at `name`.
+    pub(crate) fn connect(name: &str, plan: &RpcPlan, len: usize) -> Result<Self> {
+        let rpc = RpcBus::connect_until(name, &call_options(plan), Deadline::after(APPEAR));
+        Ok(Self::new(rpc.context("connect for calls")?, plan, len))
+    }
+
+    fn new(rpc: RpcBus, plan: &RpcPlan, len: usize) -> Self {
+        Self { rpc, api: plan.bus.api, reply: plan.reply, buffer: vec![0; len] }
     }
 
     /// Sends the request of `seed`.
@@ -73,6 +83,11 @@ impl Calls {
         let reply = self.rpc.wait(call).map_err(failed)?;
         Ok(sum(&reply))
     }
+}
+
+/// The library's options for a plan of calls.
+fn call_options(plan: &RpcPlan) -> Options {
+    options(&plan.bus).capacity_reverse(plan.bus.ring).in_flight(plan.inflight.max(DEFAULT_CALLS))
 }
 
 /// An error that came instead of a reply.

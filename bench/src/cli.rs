@@ -1,14 +1,18 @@
 //! The command line. Each work has the flags that apply to it and no others; a flag that does not apply is a usage
 //! error.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::fanin::{Crowd, Entry};
 use crate::fault::Fault;
 use crate::pin::parse_pair;
-use crate::plan::{Api, Backend, BusPlan, Fence, FlowPlan, RpcPlan, Trust, Wait, While, geometry, rpc_geometry};
+use crate::plan::{
+    Api, Backend, BusPlan, Fence, FlowPlan, RpcPlan, SMALL_RING, Trust, Wait, While, geometry, rpc_geometry,
+};
 
 /// Measures slipring between two processes, beside what the hardware and the kernel can do at all.
 ///
@@ -32,6 +36,8 @@ pub(crate) enum Work {
     Rpc(RpcArgs),
     /// A stream: as many messages as there is room for.
     Stream(StreamArgs),
+    /// Many clients in many processes call one server, beside one client alone.
+    Fanin(FaninArgs),
     /// Round trips that each find the other side asleep for good.
     Wake(EchoArgs),
     /// From a fresh connection to its first message.
@@ -97,6 +103,11 @@ impl Ends {
     /// The plan of the ends of an `RpcBus` with `inflight` calls in flight.
     pub(crate) fn rpc_plan(&self, wait: Wait, api: Api, inflight: u32) -> anyhow::Result<BusPlan> {
         self.with(wait, api, rpc_geometry(inflight, self.ring, self.inline)?)
+    }
+
+    /// The plan of the ends of a server's many sessions, each with one call in flight.
+    pub(crate) fn fanin_plan(&self, wait: Wait) -> anyhow::Result<BusPlan> {
+        self.with(wait, Api::Copy, rpc_geometry(1, self.ring.or(Some(SMALL_RING)), self.inline)?)
     }
 
     fn with(&self, wait: Wait, api: Api, (ring, inline): (usize, usize)) -> anyhow::Result<BusPlan> {
@@ -219,6 +230,51 @@ impl StreamArgs {
     }
 }
 
+/// Arguments of `fanin`.
+#[derive(Debug, Args)]
+pub(crate) struct FaninArgs {
+    /// Clients that call at the same time; several make several rows. One alone is always measured beside them.
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "8", value_parser = parse_clients)]
+    clients: Vec<usize>,
+    /// Sessions that are open beside them and say nothing; the client alone has none.
+    #[arg(long, value_name = "N", default_value = "0", value_parser = parse_idle)]
+    idle: usize,
+    /// The most processes that the clients are spread over, and as many again for the idle sessions.
+    #[arg(long, value_name = "N", default_value = "8", value_parser = parse_processes)]
+    processes: usize,
+    /// Bytes of a request and of its reply; several make several rows.
+    #[arg(long, value_name = "BYTES", value_delimiter = ',', default_value = "32", value_parser = parse_payload)]
+    payload: Vec<usize>,
+    /// How server and clients wait; several make several rows.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Wait::Adaptive])]
+    wait: Vec<Wait>,
+    /// From one intended start of a client's call to the next; 0 is back to back.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) gap_ns: u64,
+    #[command(flatten)]
+    ends: Ends,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+impl FaninArgs {
+    /// What is to be measured, one client alone before the crowds with the same payload and wait.
+    pub(crate) fn entries(&self) -> anyhow::Result<Vec<Entry>> {
+        let alone = Crowd { clients: 1, idle: 0, processes: 1 };
+        let crowd = |&clients| Crowd { clients, idle: self.idle, processes: self.processes };
+        let crowds = self.clients.iter().map(crowd).filter(|crowd| (crowd.clients, crowd.idle) != (1, 0));
+        let crowds: Vec<_> = [alone].into_iter().chain(crowds).collect();
+        let mut entries = Vec::new();
+        for &payload in &self.payload {
+            for &wait in &self.wait {
+                let plan = RpcPlan { bus: self.ends.fanin_plan(wait)?, reply: payload, inflight: 1 };
+                entries.extend(crowds.iter().map(|&crowd| Entry { crowd, payload, gap_ns: self.gap_ns, plan }));
+            }
+        }
+        Ok(entries)
+    }
+}
+
 /// Arguments of `connect`.
 #[derive(Debug, Args)]
 pub(crate) struct ConnectArgs {
@@ -275,6 +331,12 @@ const SHORTEST: usize = 8;
 const LONGEST: usize = 128 << 20;
 /// The most calls in flight that the library agrees to.
 const MOST_CALLS: u32 = 4096;
+/// Each client is a thread.
+const MOST_CLIENTS: usize = 1024;
+/// Each idle session takes a descriptor of the server's, and memory.
+const MOST_IDLE: usize = 10_000;
+/// So many processes can connect at the same time without being turned down.
+const MOST_PROCESSES: usize = 64;
 /// Half of the blocks that a sender can have out, so that the stream flows on beside those that are kept.
 const MOST_HELD: usize = 2048;
 
@@ -295,6 +357,23 @@ fn parse_calls(text: &str) -> Result<u32, String> {
 fn parse_hold(text: &str) -> Result<usize, String> {
     let held = text.parse().ok().filter(|held| (0..=MOST_HELD).contains(held));
     held.ok_or_else(|| format!("'{text}' is not a number of messages from 0 to {MOST_HELD}"))
+}
+
+fn parse_clients(text: &str) -> Result<usize, String> {
+    parse_count(text, "clients", 1..=MOST_CLIENTS)
+}
+
+fn parse_idle(text: &str) -> Result<usize, String> {
+    parse_count(text, "idle sessions", 0..=MOST_IDLE)
+}
+
+fn parse_processes(text: &str) -> Result<usize, String> {
+    parse_count(text, "processes", 1..=MOST_PROCESSES)
+}
+
+fn parse_count(text: &str, what: &str, range: RangeInclusive<usize>) -> Result<usize, String> {
+    let count = text.parse().ok().filter(|count| range.contains(count));
+    count.ok_or_else(|| format!("'{text}' is not a number of {what} from {} to {}", range.start(), range.end()))
 }
 
 fn parse_seconds(text: &str) -> Result<Duration, String> {
@@ -348,6 +427,22 @@ mod tests {
     }
 
     #[test]
+    fn a_client_alone_comes_before_every_crowd_and_only_once() {
+        let crowds = |line: &str| -> Vec<_> {
+            let Work::Fanin(args) = Cli::try_parse_from(line.split(' ')).unwrap().work else {
+                panic!("fanin was asked for")
+            };
+            args.entries().unwrap().iter().map(|entry| (entry.payload, entry.crowd.clients, entry.crowd.idle)).collect()
+        };
+        assert_eq!(crowds("slipring-bench fanin"), [(32, 1, 0), (32, 8, 0)]);
+        assert_eq!(crowds("slipring-bench fanin --clients 1,4"), [(32, 1, 0), (32, 4, 0)]);
+        assert_eq!(crowds("slipring-bench fanin --clients 1 --idle 9"), [(32, 1, 0), (32, 1, 9)]);
+        let found = crowds("slipring-bench fanin --payload 32,64 --wait spin,park");
+        assert_eq!(found.len(), 8);
+        assert_eq!(found[4], (64, 1, 0));
+    }
+
+    #[test]
     fn a_flag_that_does_not_apply_is_an_error() {
         for wrong in [
             "idle --payload 32",
@@ -364,6 +459,13 @@ mod tests {
             "rpc --hold 1",
             "rpc --reply 7",
             "rtt --backend shm",
+            "fanin --clients 0",
+            "fanin --clients 2000",
+            "fanin --processes 0",
+            "fanin --processes 65",
+            "fanin --idle 10001",
+            "fanin --inflight 2",
+            "fanin --api claim",
             "floor --backend posix",
         ] {
             assert!(Cli::try_parse_from(["slipring-bench"].into_iter().chain(wrong.split(' '))).is_err(), "{wrong}");

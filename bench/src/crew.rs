@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::fault::Fault;
-use crate::link::Side;
+use crate::link::{Link, Side};
 use crate::pin::Cpus;
 use crate::watchdog::Watchdog;
 use crate::worker::{Job, Said, Task};
@@ -82,8 +82,7 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    fn start(runtime: &Runtime, cpus: Cpus, side: Side, job: &Job, stdin: Stdio) -> Result<Self> {
-        let cpu = cpus.of(side as usize);
+    fn start(runtime: &Runtime, cpu: Option<usize>, side: Side, job: &Job, stdin: Stdio) -> Result<Self> {
         let task = Task { parent: std::process::id(), cpu, side, job: job.clone() };
         let task = serde_json::to_string(&task).context("write the task as JSON")?;
         let mut child = Command::new("/proc/self/exe")
@@ -101,7 +100,13 @@ impl Member {
 
     /// A worker that works alone.
     pub(crate) fn alone(runtime: &Runtime, cpus: Cpus, side: Side, job: &Job) -> Result<Self> {
-        Self::start(runtime, cpus, side, job, Stdio::null())
+        Self::start(runtime, cpus.of(side as usize), side, job, Stdio::null())
+    }
+
+    /// A worker that is told over a link when to go on.
+    pub(crate) fn linked(runtime: &Runtime, cpu: Option<usize>, side: Side, job: &Job) -> Result<(Self, Link)> {
+        let (link, theirs) = Link::to_worker()?;
+        Ok((Self::start(runtime, cpu, side, job, Stdio::from(theirs))?, link))
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -195,8 +200,8 @@ impl Crew {
         let (ours, theirs) = UnixStream::pair().context("make the link")?;
         let end = |socket: UnixStream| Stdio::from(OwnedFd::from(socket));
         Ok(Self {
-            lead: Member::start(runtime, cpus, Side::Lead, job, end(ours))?,
-            follow: Member::start(runtime, cpus, Side::Follow, job, end(theirs))?,
+            lead: Member::start(runtime, cpus.of(0), Side::Lead, job, end(ours))?,
+            follow: Member::start(runtime, cpus.of(1), Side::Follow, job, end(theirs))?,
         })
     }
 

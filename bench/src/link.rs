@@ -1,7 +1,8 @@
 //! The link: the Unix socket that joins the two worker processes of a measurement, each worker's standard input.
 //!
 //! It carries what has to be in step but is not measured: descriptors for the floors, pipes and sockets, and one byte
-//! by which the following side says that it is ready for the next block.
+//! by which the following side says that it is ready for the next block. Where many are measured at once each has a link to the
+//! process that started it, which says by that byte when a block begins.
 
 use std::io::{IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
@@ -37,6 +38,12 @@ impl Link {
     pub(crate) fn from_stdin(side: Side) -> Result<Self> {
         let socket = std::io::stdin().as_fd().try_clone_to_owned().context("duplicate the link")?;
         Ok(Self { socket: UnixStream::from(socket), side })
+    }
+
+    /// The end of the process that starts a worker, for telling it when to go on, and the worker's standard input.
+    pub(crate) fn to_worker() -> Result<(Self, OwnedFd)> {
+        let (socket, theirs) = UnixStream::pair().context("make the link")?;
+        Ok((Self { socket, side: Side::Lead }, theirs.into()))
     }
 
     /// Which end this is.
@@ -98,5 +105,5 @@ impl Link {
 }
 
 fn gone() -> anyhow::Error {
-    Fault::Died("the other worker process is gone".into()).into()
+    Fault::Died("the process at the other end of the link is gone".into()).into()
 }

@@ -15,6 +15,7 @@ mod connect;
 mod crew;
 mod death;
 mod echo;
+mod fanin;
 mod fault;
 mod floor;
 mod floor_lanes;
@@ -56,6 +57,7 @@ fn main() -> ExitCode {
         Work::Rtt(args) => rtt::measure(&args),
         Work::Rpc(args) => rpc::measure(&args),
         Work::Stream(args) => stream::measure(&args),
+        Work::Fanin(args) => fanin::measure(&args),
         Work::Wake(args) => wake::measure(&args),
         Work::Connect(args) => connect::measure(&args),
         Work::Idle(args) => idle::measure(&args),

@@ -71,8 +71,13 @@ pub(crate) struct Memory {
 impl Memory {
     /// That of this process.
     pub(crate) fn of_self() -> Result<Self> {
-        let path = "/proc/self/smaps_rollup";
-        let text = fs::read_to_string(path).with_context(|| format!("read {path}"))?;
+        Self::of(std::process::id())
+    }
+
+    /// That of process `pid`.
+    pub(crate) fn of(pid: u32) -> Result<Self> {
+        let path = format!("/proc/{pid}/smaps_rollup");
+        let text = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
         let kib = |name| field(&text, name).with_context(|| format!("no {name} in {path}"));
         Ok(Self { rss: kib("Rss:")? * 1024, pss: kib("Pss:")? * 1024 })
     }

@@ -124,6 +124,8 @@ pub(crate) struct RpcPlan {
 pub(crate) const DEFAULT_RING: usize = 1 << 20;
 /// The library's default ring of either direction of an `RpcBus`.
 pub(crate) const DEFAULT_RPC_RING: usize = 256 << 10;
+/// The ring of either direction that a `Server` has by default, for sessions of which there are many.
+pub(crate) const SMALL_RING: usize = 64 << 10;
 /// The library's default inline limit.
 pub(crate) const DEFAULT_INLINE: usize = 1 << 10;
 /// The library's default number of calls in flight.

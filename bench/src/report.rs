@@ -13,6 +13,9 @@ pub(crate) fn table(rows: &[Row]) -> Table {
         "reply",
         "wait",
         "api",
+        "clients",
+        "idle",
+        "slowest share",
         "in flight",
         "held",
         "samples",
@@ -29,9 +32,10 @@ pub(crate) fn table(rows: &[Row]) -> Table {
         "p99 x floor",
         "CPU",
         "wake-ups",
-        "session RSS",
-        "session PSS",
+        "RSS",
+        "PSS",
     ];
+    let many = rows.iter().any(|row| row.slowest_share.is_some());
     let mut table = Table::new(&headings);
     for row in rows {
         let number = |value: Option<u64>| value.map_or(String::new(), |value| value.to_string());
@@ -48,6 +52,9 @@ pub(crate) fn table(rows: &[Row]) -> Table {
             number(row.reply),
             text(&row.wait),
             text(&row.api),
+            number(row.clients.filter(|_| many)),
+            number(row.idle.filter(|&idle| idle > 0)),
+            row.slowest_share.map_or(String::new(), |share| format!("{share:.2}")),
             number(row.inflight),
             number(row.hold.filter(|&held| held > 0)),
             number(row.samples),

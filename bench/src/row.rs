@@ -23,6 +23,7 @@ pub(crate) struct Row {
     pub(crate) fence: Option<String>,
     pub(crate) gap_ns: Option<u64>,
     pub(crate) clients: Option<u64>,
+    pub(crate) idle: Option<u64>,
     pub(crate) inflight: Option<u64>,
     pub(crate) hold: Option<u64>,
     pub(crate) samples: Option<u64>,
@@ -117,7 +118,7 @@ mod tests {
 
     #[test]
     fn the_keys_are_these_in_this_order() {
-        let keys = "work system payload reply wait api backend trust fence gap_ns clients inflight hold samples p50_ns \
+        let keys = "work system payload reply wait api backend trust fence gap_ns clients idle inflight hold samples p50_ns \
                     p90_ns p99_ns p999_ns p9999_ns max_ns msgs_per_s bytes_per_s floor floor_p50_ns floor_p99_ns cpu_s \
                     wakeups rss_bytes pss_bytes slowest_share verified cpus steal_pct commit";
         let text = serde_json::to_string(&Row::new("rtt", "slipring")).unwrap();

@@ -33,6 +33,18 @@ impl Tally {
         self.0.reset();
     }
 
+    /// Every value that was counted and how often: what another process needs to [`add`](Self::add) it.
+    pub(crate) fn counts(&self) -> Vec<(u64, u64)> {
+        self.0.iter_recorded().map(|found| (found.value_iterated_to(), found.count_at_value())).collect()
+    }
+
+    /// Adds what another tally has counted.
+    pub(crate) fn add(&mut self, counts: &[(u64, u64)]) {
+        for &(value, count) in counts {
+            self.0.saturating_record_n(value, count);
+        }
+    }
+
     /// The percentiles, or `None` without a sample.
     pub(crate) fn summary(&self) -> Option<Summary> {
         if self.0.is_empty() {
@@ -106,6 +118,20 @@ mod tests {
         assert!(summary.octaves.is_sorted_by_key(|octave| octave.from_ns));
         tally.reset();
         assert!(tally.summary().is_none());
+    }
+
+    #[test]
+    fn what_was_added_counts_as_if_it_had_been_seen_here() {
+        let (mut first, mut second, mut both) = (Tally::new(), Tally::new(), Tally::new());
+        for ns in [1, 500, 70_000, 12_345_678] {
+            first.record(Duration::from_nanos(ns));
+            second.record(Duration::from_nanos(ns * 3));
+            both.record(Duration::from_nanos(ns));
+            both.record(Duration::from_nanos(ns * 3));
+        }
+        first.add(&second.counts());
+        assert_eq!(first.counts(), both.counts());
+        assert_eq!(first.summary().map(|found| found.p99_ns), both.summary().map(|found| found.p99_ns));
     }
 
     #[test]

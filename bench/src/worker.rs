@@ -1,7 +1,7 @@
 //! Workers: the processes that are measured.
 //!
 //! A worker is this program started again with a task as its argument. It does the task and nothing else, on one thread
-//! and on its own CPU; it is told nothing further except over its link, tells its parent what it found in lines of JSON
+//! and on its own CPU (but for the clients of `fanin`, which share both); it is told nothing further except over its link, tells its parent what it found in lines of JSON
 //! on standard output, and never outlives its parent.
 
 use std::io::Write;
@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::blocks::{self, BlockPlan};
 use crate::connect::{self, ConnectPlan};
 use crate::death::{self, DeathPlan};
+use crate::fanin::{self, CallerPlan, ServerPlan};
 use crate::fault::Fault;
 use crate::idle;
 use crate::link::{Link, Side};
@@ -43,6 +44,10 @@ pub(crate) enum Job {
     Death(DeathPlan),
     Carry(CarryPlan),
     Held(HeldPlan),
+    /// Serves many, as the starting process tells it over its link.
+    Serve(ServerPlan),
+    /// Clients of such a server, told by the starting process too.
+    Call(CallerPlan),
 }
 
 /// What a worker says, one line each.
@@ -94,6 +99,8 @@ fn work(task: &str) -> Result<Value> {
         Job::Death(plan) => serde_json::to_value(death::work(plan, task.side)?),
         Job::Carry(plan) => serde_json::to_value(carry::work(plan, &link()?)?),
         Job::Held(plan) => serde_json::to_value(held::work(plan, &link()?)?),
+        Job::Serve(plan) => serde_json::to_value(fanin::serve(plan, link()?)?),
+        Job::Call(plan) => serde_json::to_value(fanin::call(plan, &link()?)?),
     };
     found.context("write the result as JSON")
 }

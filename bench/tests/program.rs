@@ -12,7 +12,7 @@ use serde_json::Value;
 const WATCHDOG: Duration = Duration::from_secs(300);
 
 /// The keys of a row, all of them.
-const KEYS: &str = "work system payload reply wait api backend trust fence gap_ns clients inflight hold samples p50_ns \
+const KEYS: &str = "work system payload reply wait api backend trust fence gap_ns clients idle inflight hold samples p50_ns \
                     p90_ns p99_ns p999_ns p9999_ns max_ns msgs_per_s bytes_per_s floor floor_p50_ns floor_p99_ns cpu_s \
                     wakeups rss_bytes pss_bytes slowest_share verified cpus steal_pct commit";
 
@@ -250,6 +250,51 @@ fn a_stream_in_the_smallest_ring_arrives() {
 }
 
 #[test]
+fn fanin_tells_of_every_crowd_beside_one_client_alone() {
+    let rows = rows("fanin --seconds 0.1 --clients 3,9 --processes 2 --wait spin,park,adaptive --json");
+    let crowds: Vec<_> =
+        rows.iter().map(|row| (row["wait"].as_str().unwrap(), row["clients"].as_u64().unwrap())).collect();
+    let each = |wait| [(wait, 1), (wait, 3), (wait, 9)];
+    assert_eq!(crowds, [each("spin"), each("park"), each("adaptive")].concat());
+    for row in &rows {
+        assert_counts(row, &LATENCIES);
+        assert_counts(row, &["msgs_per_s", "bytes_per_s", "cpu_s", "rss_bytes", "pss_bytes", "slowest_share"]);
+        assert_eq!((&row["system"], &row["reply"], &row["idle"]), (&"slipring".into(), &32.into(), &0.into()));
+        assert!(row["slowest_share"].as_f64().unwrap() <= 1.0, "{row}");
+    }
+}
+
+#[test]
+fn fanin_among_idle_sessions_weighs_them_too() {
+    let rows = rows("fanin --seconds 0.1 --clients 1 --idle 40 --gap-ns 1000000 --payload 5000 --json");
+    let found: Vec<_> = rows.iter().map(|row| (row["clients"].as_u64(), row["idle"].as_u64())).collect();
+    assert_eq!(found, [(Some(1), Some(0)), (Some(1), Some(40))]);
+    assert!(rows[1]["pss_bytes"].as_u64() > rows[0]["pss_bytes"].as_u64(), "{rows:?}");
+    assert!(rows.iter().all(|row| row["gap_ns"] == 1_000_000), "{rows:?}");
+}
+
+#[test]
+fn fanin_works_on_either_backend_and_without_trust() {
+    for ends in ["--backend posix", "--trust untrusted", "--fence always --ring 1024 --inline 64"] {
+        let rows = rows(&format!("fanin --seconds 0.05 --clients 2 --payload 100 {ends} --json"));
+        assert_eq!(rows.len(), 2, "{ends}");
+    }
+}
+
+#[test]
+fn any_process_of_a_crowd_that_dies_ends_the_run_with_4() {
+    for which in [0, 1, 5] {
+        let mut command = program("fanin --seconds 60 --clients 2 --idle 2");
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("start the program");
+        // A server and a client, then a server, two clients, and two processes of idle sessions.
+        let all = wait_for("all exist", || Some(children(child.id())).filter(|all| all.len() == 7));
+        std::thread::sleep(Duration::from_millis(100));
+        kill_process(all[which], Signal::KILL).expect("kill one");
+        assert_eq!(end_of(&mut child).code(), Some(4), "process {which}");
+    }
+}
+
+#[test]
 fn wake_lets_the_other_side_fall_asleep() {
     let rows = rows("wake --seconds 0.2 --json");
     assert_eq!(systems(&rows), ["floor-W", "slipring"]);
@@ -312,6 +357,11 @@ fn what_makes_no_sense_is_a_usage_error() {
         "rpc --ring 512",
         "rpc --ring 1024 --inflight 64 --seconds 0.1",
         "death --while asleep",
+        "fanin --clients 0",
+        "fanin --clients 2 --inflight 4",
+        "fanin --idle x",
+        "fanin --backend posix --trust untrusted",
+        "fanin --cpus 0,9999",
         "idle --payload 32",
     ] {
         let output = run(program(line));
@@ -335,6 +385,8 @@ fn damage_in_any_work_is_found() {
         "rpc --trust untrusted --api claim --inflight 16",
         "wake --gap-ns 1000",
         "connect",
+        "fanin",
+        "fanin --wait park --clients 20 --payload 5000",
     ] {
         let output = run(program(&format!("{line} --seconds 0.2 --damage 3 --json")));
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
