@@ -23,6 +23,9 @@ use crate::worker::Job;
 const SPAN: Duration = Duration::from_millis(20);
 /// A block holds at least this many messages at their distance.
 const GAPS: u32 = 20;
+/// And about this many of its longest messages, at the speed that memory has at the least where such messages are measured.
+const MESSAGES: u64 = 5;
+const BYTES_PER_NS: u64 = 4;
 /// Payloads from here on are held against the rate of two alternating blocks.
 const BLOCK_FLOOR_FROM: usize = 16 << 10;
 /// What writing and reading a payload in place may cost a call, in times of the block that S fills and sums.
@@ -74,7 +77,9 @@ impl Bench {
     /// Measures all lanes beside each other, each for `time`.
     pub(crate) fn measure_for(&self, lanes: &[Lane], time: Duration) -> Result<Vec<Measured>> {
         let gap = lanes.iter().map(|lane| lane.gap_ns).max().unwrap_or(0);
-        let span = SPAN.max(Duration::from_nanos(gap) * GAPS).min(time);
+        let longest = lanes.iter().map(|lane| lane.payload).max().unwrap_or(0);
+        let several = Duration::from_nanos(longest as u64 / BYTES_PER_NS * MESSAGES);
+        let span = SPAN.max(Duration::from_nanos(gap) * GAPS).max(several).min(time);
         let rounds = (time.as_secs_f64() / span.as_secs_f64()).round().max(1.0) as u32;
         let plan = BlockPlan { lanes: lanes.to_vec(), rounds, span, count: u64::MAX, damage: self.damage };
         measure_blocks(&self.runtime, self.cpus, plan)

@@ -123,7 +123,7 @@ impl Ends {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Traffic {
     /// Bytes of a message; several make several rows.
-    #[arg(long, value_name = "BYTES", value_delimiter = ',', default_value = "32", value_parser = parse_payload)]
+    #[arg(long, value_name = "BYTES", value_delimiter = ',', default_value = "32", value_parser = parse_message)]
     pub(crate) payload: Vec<usize>,
     /// How both sides wait; several make several rows [default: adaptive, for wake: park]
     #[arg(long, value_enum, value_delimiter = ',')]
@@ -327,8 +327,11 @@ pub(crate) struct RunArgs {
 
 /// The shortest message: one word, so that it can tell itself from another.
 const SHORTEST: usize = 8;
-/// The longest: a frame fills at most that much of the largest ring, and a floor of two such blocks still fits any machine.
+/// The longest of what has several floors or systems beside it, each with two blocks of its own or three: so that they fit any
+/// machine.
 const LONGEST: usize = 128 << 20;
+/// The longest of what has one floor: its two blocks and those of the sender are some 6 GiB.
+const LONGEST_MESSAGE: usize = 1 << 30;
 /// The most calls in flight that the library agrees to.
 const MOST_CALLS: u32 = 4096;
 /// Each client is a thread.
@@ -341,11 +344,19 @@ const MOST_PROCESSES: usize = 64;
 const MOST_HELD: usize = 2048;
 
 fn parse_payload(text: &str) -> Result<usize, String> {
+    parse_bytes(text, LONGEST)
+}
+
+fn parse_message(text: &str) -> Result<usize, String> {
+    parse_bytes(text, LONGEST_MESSAGE)
+}
+
+fn parse_bytes(text: &str, longest: usize) -> Result<usize, String> {
     let payload: usize = text.parse().map_err(|_| format!("'{text}' is not a number of bytes"))?;
-    if (SHORTEST..=LONGEST).contains(&payload) {
+    if (SHORTEST..=longest).contains(&payload) {
         Ok(payload)
     } else {
-        Err(format!("{payload} is not from {SHORTEST} to {LONGEST} bytes"))
+        Err(format!("{payload} is not from {SHORTEST} to {longest} bytes"))
     }
 }
 

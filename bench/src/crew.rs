@@ -141,6 +141,17 @@ impl Member {
         }
     }
 
+    /// An error if it has ended although there was nothing to hear from it yet: its last words, or how it died.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        if self.child.try_wait().context("ask for a worker's end")?.is_none() {
+            return Ok(());
+        }
+        loop {
+            self.next_line()?;
+            self.listen()?;
+        }
+    }
+
     /// Ends it with SIGKILL, whatever it does.
     pub(crate) fn kill(&mut self) -> Result<()> {
         self.child.kill().context("kill a worker")

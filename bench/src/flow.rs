@@ -17,6 +17,9 @@ const PER_LOOK: u64 = 512;
 /// Messages longer than this take longer than the look, so each gets one.
 const SMALL: usize = 4096;
 
+/// However long a message takes, a block has this many: the first one starts the receiving side's clock and does not count.
+const LEAST: u64 = 3;
+
 /// A one-way line for messages of one payload length.
 pub(crate) trait Flow {
     /// Sends the pattern of `seed`, waiting for room.
@@ -55,8 +58,10 @@ pub(crate) fn send_block(line: &mut impl Flow, len: usize, limit: Limit, seed: &
     let begin = Instant::now();
     let per_look = if len <= SMALL { PER_LOOK } else { 1 };
     let mut left = limit.count.min(line.most());
-    while left > 0 && begin.elapsed() < limit.span {
+    let mut sent = 0;
+    while left > 0 && (sent < LEAST || begin.elapsed() < limit.span) {
         let turn = per_look.min(left);
+        sent += turn;
         for _ in 0..turn {
             *seed += 1;
             line.send(*seed + u64::from(*seed == damage))?;

@@ -357,6 +357,8 @@ fn what_makes_no_sense_is_a_usage_error() {
         "rpc --ring 512",
         "rpc --ring 1024 --inflight 64 --seconds 0.1",
         "death --while asleep",
+        "stream --payload 1073741825",
+        "floor --payload 1073741824",
         "fanin --clients 0",
         "fanin --clients 2 --inflight 4",
         "fanin --idle x",

@@ -122,6 +122,7 @@ impl Team {
         let time = begin.elapsed();
         self.server.1.ready()?;
         let used = self.server.0.ready(watchdog)?;
+        self.idle.iter_mut().try_for_each(|(member, _)| member.check())?;
         if counts {
             self.found.made.iter_mut().zip(made).for_each(|(sum, made)| *sum += made);
             self.found.time += time;
