@@ -74,6 +74,8 @@ pub(crate) struct Outgoing {
     drafts: Drafts,
     /// A region in which nothing is out, and since when.
     idle: Option<(u32, Instant)>,
+    /// When a sleep began while blocks were out of memory that could be given back: they may come back without a bell.
+    out_since: Option<Instant>,
     /// Something has come back since a block was last looked for: taken already, and so no longer to be seen in the ring.
     came_back: bool,
     /// Nothing more may be announced before the peer has taken more records than this.
@@ -116,6 +118,7 @@ impl Outgoing {
             limits,
             claimed: None,
             idle: None,
+            out_since: None,
             came_back: false,
             unseen: None,
             unread: VecDeque::new(),

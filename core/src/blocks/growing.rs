@@ -77,7 +77,8 @@ impl Outgoing {
     /// How long a sleep may be before [idle memory](Side::give_idle_memory_back) is due, or an announcement is to be tried again by
     /// whoever waits for a block; `None` if there is nothing of the kind.
     pub(crate) fn next_duty(&self, want: Want) -> Option<Duration> {
-        let idle = self.idle.map(|(_, since)| IDLE.saturating_sub(now() - since));
+        let since = self.idle.map(|(_, since)| since).or(self.out_since);
+        let idle = since.map(|since| IDLE.saturating_sub(now() - since));
         let again = self.try_again.filter(|_| matches!(want, Want::Block | Want::DataOrBlock));
         let again = again.map(|at| at.saturating_duration_since(now()));
         idle.into_iter().chain(again).min()
@@ -197,6 +198,8 @@ impl<C: Channel> Side<C> {
     /// Before a sleep: whatever memory is idle now is given back during the sleep, if that is long.
     pub(crate) fn note_idle_memory(&mut self) -> Result<(), Cause> {
         if self.outgoing.arena.idle_region().is_none() {
+            let usage = self.outgoing.arena.usage();
+            self.outgoing.out_since = (usage.regions > 1 && usage.blocks_out > 0).then(now);
             return Ok(());
         }
         self.trim().map_err(|violation| self.corrupt(violation))
@@ -210,7 +213,7 @@ impl<C: Channel> Side<C> {
         if let Err(violation) = self.outgoing.collect() {
             return Err(self.corrupt(violation));
         }
-        self.outgoing.idle = None;
+        (self.outgoing.idle, self.outgoing.out_since) = (None, None);
         while let Some(id) = self.outgoing.arena.idle_region() {
             if !self.forget(id) {
                 self.outgoing.idle = Some((id, now()));
