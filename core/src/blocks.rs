@@ -314,6 +314,10 @@ impl<C: Channel> Side<C> {
         if len > max {
             return Err(Cause::TooLarge { len, max });
         }
+        if self.channel().may_spill() {
+            // Replies find a block however many are out, so nothing is kept for them.
+            return Ok(());
+        }
         let share = self.outgoing.limits.memory / 8 * 7;
         // One that was dropped or leaked: nothing else can be done while a claim is open.
         self.abort_claim();

@@ -110,18 +110,22 @@ impl<C: Channel> Side<C> {
     ) -> Result<(), Cause> {
         self.check_sendable(0)?;
         let len = length(parts);
-        let block = self.block(len as u64, patience)?;
+        let (block, slot) = self.block_and_room(len as u64, head.len() + Descriptor::BYTES, patience)?;
         let mut at = 0;
         for part in parts {
             self.outgoing.memory().fill(block, at, part);
             at += part.len() as u64;
         }
-        match self.room(head.len() + Descriptor::BYTES, patience) {
-            Ok(slot) => {
-                self.writer.fill(slot, 0, head);
-                self.finish_block(slot, block, label, head.len(), len, show);
-                Ok(())
-            }
+        self.writer.fill(slot, 0, head);
+        self.finish_block(slot, block, label, head.len(), len, show);
+        Ok(())
+    }
+
+    /// A block for a payload of `len` bytes, and room for the `in_ring` bytes of the frame that will name it.
+    fn block_and_room(&mut self, len: u64, in_ring: usize, patience: Patience) -> Result<(Block, Slot), Cause> {
+        let block = self.block(len, patience)?;
+        match self.room(in_ring, patience) {
+            Ok(slot) => Ok((block, slot)),
             Err(cause) => {
                 self.outgoing.free(block);
                 Err(cause)
@@ -174,22 +178,14 @@ impl<C: Channel> Side<C> {
         names: &Names,
         patience: Patience,
     ) -> Result<(), Cause> {
-        let block = self.block(payload.len() as u64, patience)?;
-        self.outgoing.memory().fill(block, 0, payload);
         let before = head.len() + names.bytes().len();
-        match self.room(before + Descriptor::BYTES, patience) {
-            Ok(slot) => {
-                self.writer.fill(slot, 0, head);
-                self.writer.fill(slot, head.len(), names.bytes());
-                self.outgoing.commit(block);
-                self.finish_told(slot, before, label, told_of(block, payload.len(), names.count()), Show::Now);
-                Ok(())
-            }
-            Err(cause) => {
-                self.outgoing.free(block);
-                Err(cause)
-            }
-        }
+        let (block, slot) = self.block_and_room(payload.len() as u64, before + Descriptor::BYTES, patience)?;
+        self.outgoing.memory().fill(block, 0, payload);
+        self.writer.fill(slot, 0, head);
+        self.writer.fill(slot, head.len(), names.bytes());
+        self.outgoing.commit(block);
+        self.finish_told(slot, before, label, told_of(block, payload.len(), names.count()), Show::Now);
+        Ok(())
     }
 
     /// `Full` because something must be read up to `end` first, after all that such an answer owes. `Ok` means: look again.
@@ -219,17 +215,8 @@ impl<C: Channel> Side<C> {
     #[inline(never)]
     fn claim_block(&mut self, head: usize, len: usize, patience: Patience) -> Result<Slot, Cause> {
         self.check_sendable(0)?;
-        let block = self.block(len as u64, patience)?;
-        match self.room(head + Descriptor::BYTES, patience) {
-            Ok(slot) => {
-                self.outgoing.claimed = Some((block, slot));
-                Ok(Slot::elsewhere(len))
-            }
-            Err(cause) => {
-                self.outgoing.free(block);
-                Err(cause)
-            }
-        }
+        self.outgoing.claimed = Some(self.block_and_room(len as u64, head + Descriptor::BYTES, patience)?);
+        Ok(Slot::elsewhere(len))
     }
 
     /// What was claimed, as it stands.
@@ -367,22 +354,15 @@ impl<C: Channel> Side<C> {
         self.check_sendable(0)?;
         self.take_back_drafts();
         // What goes out now, with a pad before it, finds room beside all that is promised.
-        let most = self.writer.size().bytes().saturating_sub(LINE + kept + 2 * frame_bytes(self.inline_limit()));
+        let most =
+            self.writer.size().bytes().saturating_sub(LINE + kept + 2 * frame_bytes(DEADLINE + self.inline_limit()));
         if self.writer.promised() + LINE > most.min(self.writer.size().bytes() / 4) {
             let which = "as many claims are open as the ring keeps lines for: commit or drop some, or make it longer";
             return Err(Cause::InvalidArgument { which });
         }
-        let block = self.block(len as u64, patience)?;
-        match self.room(TOLD_MAX, patience) {
-            Ok(_) => {
-                self.writer.promise();
-                Ok(self.outgoing.begin_draft(block, len))
-            }
-            Err(cause) => {
-                self.outgoing.free(block);
-                Err(cause)
-            }
-        }
+        let (block, _) = self.block_and_room(len as u64, TOLD_MAX, patience)?;
+        self.writer.promise();
+        Ok(self.outgoing.begin_draft(block, len))
     }
 
     /// Sends the first `used` bytes of a draft. Never waits. A draft that cannot be sent comes back.

@@ -8,6 +8,7 @@ mod polling;
 mod waiting;
 
 pub(crate) use polling::Rest;
+#[cfg(not(loom))]
 pub(crate) use waiting::NAP;
 
 use crate::blocks::{Incoming, Limits, Outgoing};
@@ -189,8 +190,8 @@ pub(crate) struct Side<C> {
     /// A foreign event loop watches the descriptor.
     watched: Cell<bool>,
     sleeps: Sleeps,
-    /// The peer is asked to fence for as long as sleeps are frequent.
-    fenced_for_now: bool,
+    /// The peer is asked to fence for as long as sleeps are frequent, and by nobody for good.
+    fenced_for_now: Cell<bool>,
     one_cpu: bool,
     inline_limit: usize,
     /// Payloads shorter than this may be sent; none once the session is over. (One comparison for both.)
@@ -261,7 +262,7 @@ impl<C: Channel> Side<C> {
             full: Want::Data,
             watched: Cell::new(false),
             sleeps: Sleeps::default(),
-            fenced_for_now: false,
+            fenced_for_now: Cell::new(false),
             one_cpu: terms.one_cpu,
             inline_limit,
             send_below: inline_limit + 1,

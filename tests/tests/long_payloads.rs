@@ -1,6 +1,6 @@
 //! Payloads for which a power of two would be a waste: each has a region of its own, and the same calls send it.
 
-use slipring::{Bus, Cause, Options, Trust, limit_memory, memory_taken};
+use slipring::{Bus, Cause, Options, State, Trust, limit_memory, memory_taken};
 use slipring_tests::alone::alone;
 use slipring_tests::chance::Chance;
 use slipring_tests::pair::{bus_pair, in_a_moment, rpc_pair, soon};
@@ -179,6 +179,50 @@ fn what_memory_has_no_room_for_goes_to_the_spill_directory_and_nothing_stays_the
     drop((sends, receives));
     assert_eq!(mapped_of(&place), 0);
     assert_eq!(std::fs::read_dir(&place).expect("it is still there").count(), 0, "the files never had a name");
+}
+
+#[test]
+fn requests_that_memory_has_no_room_for_are_spilled_too() {
+    let _watchdog = watchdog("spilled requests");
+    let scratch = Scratch::new();
+    let place = scratch.path("spills");
+    std::fs::create_dir(&place).expect("a fresh directory");
+    let spills = options().memory_limit(8 << 20).spill_dir(&place);
+    let (mut client, mut server) = rpc_pair(&spills, &options());
+    for (number, len) in [(1, 3 * MIB), (2, 8 * MIB), (3, 20 * MIB), (4, 40 * MIB)] {
+        let mut claim = client.claim_owned_until(len, soon()).expect("a block");
+        mark(&mut claim, number);
+        let call = client.call_owned_until(1, claim, len, soon()).expect("a place");
+        let mut bytes = vec![0; len];
+        mark(&mut bytes, number + 10);
+        let copied = client.call_until(2, &bytes, soon()).expect("a block");
+        for number in [number, number + 10] {
+            let request = server.serve_until(soon()).expect("a request");
+            assert!(is_marked(&request, number), "{len}");
+            request.reply(0, b"").expect("room");
+        }
+        for call in [call, copied] {
+            assert!(client.wait_until(call, soon()).is_ok(), "{len}");
+        }
+    }
+}
+
+#[test]
+fn a_spilling_sender_keeps_to_what_a_modest_reader_takes() {
+    let _watchdog = watchdog("a modest reader");
+    let scratch = Scratch::new();
+    let place = scratch.path("spills");
+    std::fs::create_dir(&place).expect("a fresh directory");
+    let modest = options().memory_limit(1 << 20).max_message(500_000);
+    let (mut sends, mut receives) = bus_pair(&options().spill_dir(&place), &modest);
+    let kept: Vec<_> = (0..12)
+        .map(|number| {
+            send(&mut sends, 500_000, number);
+            receives.recv_until(soon()).expect("a frame").keep()
+        })
+        .collect();
+    assert!((0..).zip(&kept).all(|(number, message)| is_marked(message, number)));
+    assert_eq!((sends.state(), receives.state()), (State::Open, State::Open));
 }
 
 #[test]

@@ -63,10 +63,15 @@ impl Outgoing {
         (bytes >= missing.bytes).then_some(bytes)
     }
 
-    /// How long the next region that is no memory is to be.
+    /// How long the next region that is no memory is to be: not longer than the reader takes, which is what its longest payload, or
+    /// its longest region of memory, needs.
     fn next_spill(&self, missing: Missing) -> u64 {
+        if missing.whole {
+            return missing.bytes;
+        }
+        let taken = self.limits.message.checked_next_power_of_two().unwrap_or(u64::MAX).max(self.limits.region);
         let doubled = self.spilled().next_power_of_two().clamp(FIRST_REGION, DOUBLE_UP_TO);
-        if missing.whole { missing.bytes } else { missing.bytes.max(doubled) }
+        missing.bytes.max(doubled.min(1 << taken.ilog2()))
     }
 
     /// Bytes of all regions that are no memory.

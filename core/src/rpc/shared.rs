@@ -1,6 +1,6 @@
 //! Calls and replies with shared objects.
 
-use super::calling::on_the_clock;
+use super::calling::{on_the_clock, with_deadline};
 use super::serving::NOT_OPEN;
 use super::{CallError, CallId, Reply, RpcBus, code};
 use crate::deadline::Deadline;
@@ -91,10 +91,7 @@ impl RpcBus {
             return self.send(type_id, payload, false, deadline, patience);
         }
         let until = deadline.and_then(on_the_clock);
-        let (form, head) = match &until {
-            Some(until) => (Form::REQUEST.timed(), &until[..]),
-            None => (Form::REQUEST, &[][..]),
-        };
+        let (form, head) = with_deadline(Form::REQUEST, &until);
         loop {
             match self.try_call_sharing(form, type_id, head, payload, shared) {
                 Err(Cause::Full) => self.await_room(patience)?,

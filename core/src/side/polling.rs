@@ -74,9 +74,10 @@ impl<C: Channel> Side<C> {
         self.parking.is_open_for(self.full.reasons())
     }
 
-    /// Asks the peer to fence after its stores from now on. A barrier, or a nap's length, must follow before anything is built on
-    /// it.
+    /// Asks the peer to fence after its stores from now on, however its traffic goes. A barrier, or a nap's length, must follow
+    /// before anything is built on it.
     pub(crate) fn ask_for_fences(&self) {
+        self.fenced_for_now.set(false);
         self.parking.ask_for_fences();
     }
 

@@ -468,6 +468,23 @@ fn a_passed_deadline_is_a_timeout_on_either_end_and_changes_nothing() {
 }
 
 #[test]
+fn fences_that_were_asked_for_by_habit_end_with_a_stream_and_those_that_somebody_relies_on_do_not() {
+    for relies in [false, true] {
+        let mut pair = pair(256, Wait::Park, Scheme::Barrier);
+        for _ in 0..20 {
+            pair.receives.weigh_fences();
+        }
+        assert!(pair.receives.parking.asks_for_fences(), "it sleeps all the time");
+        if relies {
+            pair.receives.ask_for_fences();
+        }
+        pair.receives.stats.frames_received += 10_000;
+        pair.receives.spare_fences();
+        assert_eq!(pair.receives.parking.asks_for_fences(), relies);
+    }
+}
+
+#[test]
 fn a_signal_ends_a_sleep_and_the_wait_can_be_taken_up_again() {
     let mut pair = pair(256, Wait::Park, Scheme::Fences);
     pair.receives.channel().ours.change(|mail| mail.signal = true);

@@ -207,7 +207,7 @@ impl<C: Channel> Side<C> {
     }
 
     /// Before a sleep: asks the peer for fences if such sleeps are frequent.
-    fn weigh_fences(&mut self) {
+    pub(super) fn weigh_fences(&mut self) {
         let often = self.sleeps.begin(self.stats.frames_received + self.stats.frames_sent);
         if !often || self.parking.asks_for_fences() {
             return;
@@ -215,7 +215,7 @@ impl<C: Channel> Side<C> {
         self.parking.ask_for_fences();
         // Whatever the peer stored before it saw that is visible after this.
         if self.channel.barrier() {
-            self.fenced_for_now = true;
+            self.fenced_for_now.set(true);
         } else {
             self.parking.stop_asking();
         }
@@ -224,8 +224,8 @@ impl<C: Channel> Side<C> {
     /// In a stream: lets the peer off the fences that were asked for while sleeps were frequent.
     pub(super) fn spare_fences(&mut self) {
         let frames = self.stats.frames_received + self.stats.frames_sent;
-        if self.fenced_for_now && !self.watched.get() && self.sleeps.streams(frames) {
-            self.fenced_for_now = false;
+        if self.fenced_for_now.get() && self.sleeps.streams(frames) {
+            self.fenced_for_now.set(false);
             self.parking.end();
             self.parking.stop_asking();
         }
@@ -268,7 +268,7 @@ impl<C: Channel> Side<C> {
         if self.watched.replace(true) {
             return;
         }
-        self.parking.ask_for_fences();
+        self.ask_for_fences();
         // A peer that had already loaded the old word has, after this, also made the store before it visible. Where the
         // barrier cannot be had, a nap does the same: no store stays in a store buffer that long.
         if !self.channel.barrier() {

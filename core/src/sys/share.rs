@@ -34,7 +34,7 @@ pub(crate) fn taken() -> u64 {
     TAKEN.load(Relaxed)
 }
 
-/// What the user said, or what the environment says, or half of what there is.
+/// What the user said, or half of what there is.
 pub(crate) fn limit() -> u64 {
     match LIMIT.load(Relaxed) {
         0 => memory_there_is() / 2,
