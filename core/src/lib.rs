@@ -122,6 +122,21 @@
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+/// The examples of the guide, which have to compile, and to say the truth about sizes.
+#[cfg(doctest)]
+mod guide {
+    #[doc = include_str!("../../docs/guide/src/sizing.md")]
+    struct Sizing;
+    #[doc = include_str!("../../docs/guide/src/waiting.md")]
+    struct Waiting;
+    #[doc = include_str!("../../docs/guide/src/long-payloads.md")]
+    struct LongPayloads;
+    #[doc = include_str!("../../docs/guide/src/many-clients.md")]
+    struct ManyClients;
+    #[doc = include_str!("../../docs/guide/src/trouble.md")]
+    struct Trouble;
+}
+
 // Floor 0: causes, time, atomics, bytes; the kernel and its memory.
 mod deadline;
 mod error;
