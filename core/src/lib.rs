@@ -79,8 +79,8 @@
 //!
 //! Every wait ends when the peer closes, dies or breaks the protocol, and with [`Cause::Interrupted`] when a signal
 //! handler runs while it sleeps. How a wait passes its time is its [`Wait`] strategy; none of them changes what a call
-//! answers. For event loops, [`Bus`] and [`Listener`] have a descriptor: when it is readable, call the `try_` form
-//! until it answers [`Cause::Empty`] (or [`Cause::Full`]) again. So has [`RpcBus`].
+//! answers. For event loops, [`Bus`], [`RpcBus`], [`Listener`] and [`Poller`] have a descriptor: right after adding it, and when it is
+//! readable, call the `try_` form until it answers [`Cause::Empty`] (or [`Cause::Full`]): that answer arms it.
 //!
 //! # Many sessions
 //!

@@ -73,17 +73,8 @@ fn pages() -> Vec<Page> {
 
 /// The targets of the links in a line: what stands in the brackets of `](…)`, but for those in code.
 fn links(line: &str) -> Vec<&str> {
-    let mut found = Vec::new();
-    let mut rest = line;
-    while let Some(at) = rest.find("](") {
-        let quoted = rest[..at].matches('`').count() % 2 == 1;
-        rest = &rest[at + 2..];
-        let end = rest.find(')').unwrap_or(rest.len());
-        if !quoted {
-            found.push(&rest[..end]);
-        }
-    }
-    found
+    let starts = line.match_indices("](").filter(|(at, _)| line[..*at].matches('`').count().is_multiple_of(2));
+    starts.map(|(at, _)| line[at + 2..].split(')').next().unwrap_or_default()).collect()
 }
 
 /// What stands behind `before` in a line, as long as it is a name.
