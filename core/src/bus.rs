@@ -95,8 +95,9 @@ impl Bus {
     /// # Errors
     /// [`Cause::AddressInUse`] if a living listener, or something that is no socket, is at the address;
     /// [`Cause::InvalidArgument`] for an address or option that can never be right; [`Cause::Config`] for an unusable
-    /// environment, spill directory, or backend for whom this end trusts; [`Cause::OutOfMemory`]; [`Cause::Unsupported`] where the
-    /// kernel has no such memory; [`Cause::Interrupted`] if a signal handler ran.
+    /// environment, spill directory, or backend for whom this end trusts; [`Cause::OutOfMemory`]; [`Cause::Interrupted`] if a signal
+    /// handler ran. Where this end cannot make its memory it is the peer who is told, by [`Refusal`](crate::Refusal), and this end
+    /// waits for the next.
     pub fn listen(address: &str, options: &Options) -> Result<Self, Error> {
         Self::listen_until(address, options, Deadline::NEVER)
     }
@@ -113,8 +114,8 @@ impl Bus {
     ///
     /// # Errors
     /// [`Cause::NotFound`] if nobody listens, naming where was looked; [`Cause::Refused`] and [`Cause::Version`] as the
-    /// listener says; [`Cause::Timeout`] if it does not answer; [`Cause::Corrupt`] if it answers nonsense; and as for
-    /// [`listen`](Self::listen).
+    /// listener says; [`Cause::Timeout`] if it does not answer; [`Cause::Corrupt`] if it answers nonsense; [`Cause::PeerDied`] if it
+    /// hangs up; [`Cause::Unsupported`] where the system has no such memory; and as for [`listen`](Self::listen).
     pub fn connect(address: &str, options: &Options) -> Result<Self, Error> {
         Self::connect_until(address, options, Deadline::NOW)
     }
