@@ -174,6 +174,40 @@ fn every_page_that_the_sources_name_exists() {
 }
 
 #[test]
+fn every_file_that_a_rule_names_exists_and_has_what_is_named_behind_it() {
+    let rules = pages().into_iter().find(|page| page.path == Path::new("docs/PROTOCOL.md")).expect("the rules");
+    let sources = files(".rs");
+    let mut breaches = Vec::new();
+    for place in rules.text.split("*Where:*").skip(1) {
+        let mut file = "";
+        let place = place.split("\n\n").next().unwrap_or_default();
+        // What stands in quotes: a file, then names in it or in the folder of its modules.
+        for name in place.split('`').skip(1).step_by(2) {
+            if name.ends_with(".rs") {
+                file = name;
+            }
+            let (file, folder) = (format!("core/src/{file}"), format!("core/src/{}/", file.trim_end_matches(".rs")));
+            let is_there = |page: &&Page| page.path == Path::new(&file) || page.path.starts_with(&folder);
+            let mut there = sources.iter().filter(is_there);
+            let found = if name.ends_with(".rs") {
+                there.any(|page| page.path == Path::new(&file))
+            } else {
+                let word = name.rsplit("::").next().unwrap_or(name);
+                name.contains('/') || there.any(|page| has_word(&page.text, word))
+            };
+            if !found {
+                breaches.push(format!("{name} is not in {file}"));
+            }
+        }
+    }
+    assert_none("a place of a rule that is not there", &breaches);
+}
+
+fn has_word(text: &str, word: &str) -> bool {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|found| found == word)
+}
+
+#[test]
 fn the_summary_of_the_guide_lists_its_chapters() {
     let folder = Path::new("docs/guide/src");
     let chapters = pages().into_iter().filter(|page| page.path.starts_with(folder));
