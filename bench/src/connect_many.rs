@@ -162,7 +162,9 @@ fn read_all(plan: &ManyPlan, open: &mut [Bus]) -> Result<bool> {
         match heard.get_mut(seed as usize) {
             Some(heard) if !*heard => *heard = true,
             _ => {
-                return Err(Fault::Damaged(format!("the message of client {seed} came twice, or nobody sent it")).into());
+                return Err(
+                    Fault::Damaged(format!("the message of client {seed} came twice, or nobody sent it")).into()
+                );
             }
         }
         last = message.type_id() == END;

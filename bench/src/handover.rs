@@ -216,7 +216,7 @@ mod tests {
         for _ in 0..2 * PLACES {
             seen.look(std::slice::from_ref(&right)).unwrap();
         }
-        for wrong in [&[][..], &[other.clone()], &[right.clone(), right.clone()]] {
+        for wrong in [&[][..], std::slice::from_ref(&other), &[right.clone(), right.clone()]] {
             assert_eq!(Fault::code_of(&seen.look(wrong).unwrap_err()), 3);
         }
         assert!(Seen::new(1000).look(&[other]).is_err(), "the first one is read in full");

@@ -143,6 +143,9 @@ impl Team {
             link.ready()?;
             self.found.tally.add(&member.result::<Vec<(u64, u64)>>(watchdog)?);
         }
+        let (mut server, link) = self.server;
+        drop(link);
+        server.result::<()>(watchdog)?;
         Ok(self.found)
     }
 }
