@@ -93,6 +93,13 @@ pub(crate) fn measure(args: &FaninArgs) -> Result<()> {
     }
     for (entry, team) in entries.iter().zip(teams) {
         let found = team.finish(&watchdog)?;
+        if entry.crowd.idle > 0 {
+            let (sessions, used) = (entry.crowd.idle, found.idle_used);
+            let (cpu, time, wakeups) = (used.cpu, found.moved().time, used.wakeups);
+            eprintln!(
+                "slipring-bench: {sessions} idle sessions used {cpu:.1?} of {time:.1?}, and woke {wakeups} times"
+            );
+        }
         bench.show(Row { cpus: seats.label(), ..row(entry, &found) })?;
     }
     bench.finish_as("one server process, clients in others", "rows in turns")

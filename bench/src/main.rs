@@ -2,8 +2,8 @@
 //!
 //! The starting process reads the command line, starts two worker processes of this same program, sleeps while they
 //! measure, and prints what they found. From the bottom up: `payload` is what is sent and checked, `echo`, `inflight` and
-//! `flow` are the patterns of traffic, `floor`, `bus`, `calls` and `wire` the systems that carry it, `lane` and `blocks`
-//! measure several of them in turns, `worker` and `crew` are the processes, and one file for each work stands on top.
+//! `flow` are the patterns of traffic, `floor`, `bus`, `fresh`, `handover`, `beside`, `calls` and `wire` the systems that carry it, `lane`
+//! and `blocks` measure several of them in turns, `worker` and `crew` are the processes, and one file for each work stands on top.
 
 mod bench;
 mod beside;

@@ -1,7 +1,7 @@
 //! Workers: the processes that are measured.
 //!
 //! A worker is this program started again with a task as its argument. It does the task and nothing else, on one thread
-//! and on its own CPU (but for the clients of `fanin`, which share both); it is told nothing further except over its link, tells its parent what it found in lines of JSON
+//! and on its own CPU (but for the crowds of `fanin`, `rtt --beside` and `connect --clients`, which share both); it is told nothing further except over its link, tells its parent what it found in lines of JSON
 //! on standard output, and never outlives its parent.
 
 use std::io::Write;
