@@ -303,8 +303,8 @@ pub(crate) struct SharedArgs {
     /// Processes that read one object at the same time.
     #[arg(long, value_name = "N", default_value = "10", value_parser = parse_processes)]
     pub(crate) readers: usize,
-    /// How both sides wait.
-    #[arg(long, value_enum, default_value_t = Wait::Adaptive)]
+    /// How both sides wait; whoever does not spin is woken for each object, which then counts as attaching.
+    #[arg(long, value_enum, default_value_t = Wait::Spin)]
     pub(crate) wait: Wait,
     #[command(flatten)]
     pub(crate) ends: Ends,

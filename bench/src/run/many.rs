@@ -12,7 +12,7 @@ use crate::table::{amount, time};
 /// Clients, and their processes.
 const CLIENTS: usize = 8;
 /// For how long they call.
-const TIME: Duration = Duration::from_secs(2);
+const TIME: Duration = Duration::from_secs(1);
 /// Bytes of a request, and of a reply.
 const PAYLOAD: usize = 32;
 

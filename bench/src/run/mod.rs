@@ -51,7 +51,7 @@ pub(crate) fn tour(args: &RunArgs) -> Result<()> {
     title("e", "The server is killed (SIGKILL) while its client is at work: how long until the client knows?");
     kill::part(&tour)?;
 
-    title("f", "Many at once: 8 clients in 8 processes call one server, as fast as they can, for two seconds");
+    title("f", "Many at once: 8 clients in 8 processes call one server, as fast as they can, for a second");
     many::part(&tour)?;
 
     title("g", "One table for all: the file in shared memory, read by four processes where it is");
