@@ -108,6 +108,11 @@ impl Sender {
     pub(crate) fn end(&mut self) -> Result<()> {
         self.bus.publish(END, &[]).map_err(fault)
     }
+
+    /// Ends the session when all was read, or after `linger`.
+    pub(crate) fn close(self, linger: Duration) -> Result<()> {
+        self.bus.close(linger).map_err(fault)
+    }
 }
 
 /// Round trips over two `Bus`es.
@@ -259,7 +264,7 @@ impl Flow for BusFlow {
         }
     }
 
-    fn look_back(&self) -> Result<()> {
+    fn look_back(&mut self) -> Result<()> {
         if let Self::Holding(_, held, _) = self { held.look_back() } else { Ok(()) }
     }
 }

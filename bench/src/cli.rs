@@ -40,7 +40,9 @@ pub(crate) enum Work {
     Fanin(FaninArgs),
     /// Round trips that each find the other side asleep for good.
     Wake(EchoArgs),
-    /// From a fresh connection to its first message.
+    /// Shared objects: the first attach, the first look at the pages, and the memory of many readers.
+    Shared(SharedArgs),
+    /// From a fresh connection to its first message, or to the last accept of many.
     Connect(ConnectArgs),
     /// What two sides cost while nothing is sent.
     Idle(IdleArgs),
@@ -103,6 +105,11 @@ impl Ends {
     /// The plan of the ends of an `RpcBus` with `inflight` calls in flight.
     pub(crate) fn rpc_plan(&self, wait: Wait, api: Api, inflight: u32) -> anyhow::Result<BusPlan> {
         self.with(wait, api, rpc_geometry(inflight, self.ring, self.inline)?)
+    }
+
+    /// The plan of the ends of many `Bus`es.
+    pub(crate) fn many_plan(&self, wait: Wait) -> anyhow::Result<BusPlan> {
+        self.with(wait, Api::Copy, geometry(self.ring.or(Some(SMALL_RING)), self.inline)?)
     }
 
     /// The plan of the ends of a server's many sessions, each with one call in flight.
@@ -176,6 +183,12 @@ pub(crate) struct EchoArgs {
     /// From one intended start to the next [default: 0, back to back; for wake: 3 ms, longer than any nap]
     #[arg(long, value_name = "N")]
     pub(crate) gap_ns: Option<u64>,
+    /// Hand over a shared object of `--payload` bytes that the other side has mapped already, with a request of 32 bytes.
+    #[arg(long, conflicts_with = "api")]
+    pub(crate) shared: bool,
+    /// Measure once more, in turns, beside N other sessions whose readers park 1,000 times a second each.
+    #[arg(long, value_name = "N", value_parser = parse_beside, conflicts_with = "shared")]
+    pub(crate) beside: Option<u32>,
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -217,6 +230,12 @@ pub(crate) struct StreamArgs {
     /// Keep the first N messages to the end while reading on; several make several rows.
     #[arg(long, value_name = "N", value_delimiter = ',', default_value = "0", value_parser = parse_hold)]
     hold: Vec<usize>,
+    /// Every message in memory that none was in before: a session for each block, and the reader keeps all messages of it.
+    #[arg(long, conflicts_with = "hold")]
+    pub(crate) fresh: bool,
+    /// Messages of 32 bytes that each come with the same shared object of `--payload` bytes.
+    #[arg(long, conflicts_with_all = ["hold", "fresh", "api"])]
+    pub(crate) shared: bool,
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -275,9 +294,30 @@ impl FaninArgs {
     }
 }
 
+/// Arguments of `shared`.
+#[derive(Debug, Args)]
+pub(crate) struct SharedArgs {
+    /// Bytes of an object.
+    #[arg(long, value_name = "BYTES", default_value = "268435456", value_parser = parse_message)]
+    pub(crate) payload: usize,
+    /// Processes that read one object at the same time.
+    #[arg(long, value_name = "N", default_value = "10", value_parser = parse_processes)]
+    pub(crate) readers: usize,
+    /// How both sides wait; whoever does not spin is woken for each object, which then counts as attaching.
+    #[arg(long, value_enum, default_value_t = Wait::Spin)]
+    pub(crate) wait: Wait,
+    #[command(flatten)]
+    pub(crate) ends: Ends,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
 /// Arguments of `connect`.
 #[derive(Debug, Args)]
 pub(crate) struct ConnectArgs {
+    /// Sessions that are opened at once and stay open; with more than one, the time of all of them is measured.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_clients)]
+    pub(crate) clients: usize,
     /// Bytes of the first message.
     #[arg(long, value_name = "BYTES", default_value = "32", value_parser = parse_payload)]
     pub(crate) payload: usize,
@@ -378,6 +418,10 @@ fn parse_idle(text: &str) -> Result<usize, String> {
     parse_count(text, "idle sessions", 0..=MOST_IDLE)
 }
 
+fn parse_beside(text: &str) -> Result<u32, String> {
+    parse_count(text, "sessions", 1..=MOST_CLIENTS).map(|count| count as u32)
+}
+
 fn parse_processes(text: &str) -> Result<usize, String> {
     parse_count(text, "processes", 1..=MOST_PROCESSES)
 }
@@ -470,6 +514,12 @@ mod tests {
             "rpc --hold 1",
             "rpc --reply 7",
             "rtt --backend shm",
+            "rtt --shared --api claim",
+            "rtt --beside 0",
+            "rpc --shared",
+            "stream --fresh --hold 5",
+            "stream --shared --fresh",
+            "shared --readers 0",
             "fanin --clients 0",
             "fanin --clients 2000",
             "fanin --processes 0",

@@ -35,7 +35,7 @@ pub(crate) fn table(rows: &[Row]) -> Table {
         "RSS",
         "PSS",
     ];
-    let many = rows.iter().any(|row| row.slowest_share.is_some());
+    let many = rows.iter().any(|row| row.slowest_share.is_some() || row.clients > Some(1));
     let mut table = Table::new(&headings);
     for row in rows {
         let number = |value: Option<u64>| value.map_or(String::new(), |value| value.to_string());

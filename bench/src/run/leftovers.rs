@@ -1,4 +1,4 @@
-//! Part (f): what is there after all that, and was not there before.
+//! Part (h): what is there after all that, and was not there before.
 
 use std::collections::BTreeSet;
 use std::fs;
