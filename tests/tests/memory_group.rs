@@ -6,7 +6,7 @@ use slipring_tests::alone::alone;
 use slipring_tests::backend::skip;
 use slipring_tests::cgroup::Group;
 use slipring_tests::frames;
-use slipring_tests::pair::{bus_pair, rpc_pair, soon};
+use slipring_tests::pair::{bus_pair, in_a_moment, rpc_pair, soon};
 use slipring_tests::scratch::Scratch;
 use slipring_tests::watchdog::watchdog_for;
 use std::time::Duration;
@@ -29,7 +29,7 @@ fn with(backend: Backend) -> Options {
 /// Runs `body` in a process of its own, in a group of its own.
 fn in_a_group(test: &str, body: impl FnOnce()) {
     alone(test, || {
-        let _watchdog = watchdog_for(test, Duration::from_secs(60));
+        let _watchdog = watchdog_for(test, Duration::from_secs(120));
         match Group::with_memory(ALLOWED as u64) {
             Ok(_group) => {
                 limit_memory(1 << 30);
@@ -84,9 +84,9 @@ fn what_is_made_when_opening_says_how_much_there_was() {
         let mut listener = Listener::bind(&address, &with(Backend::Memfd).capacity(256 * MIB)).expect("a name");
         std::thread::scope(|scope| {
             let client = scope.spawn(|| Bus::connect(&address, &with(Backend::Memfd)).expect_err("no such ring"));
-            listener.accept_bus_until(slipring_tests::pair::in_a_moment()).expect_err("no session");
+            listener.accept_bus_until(in_a_moment()).expect_err("no session");
             while !client.is_finished() {
-                listener.accept_bus_until(slipring_tests::pair::in_a_moment()).expect_err("no session");
+                listener.accept_bus_until(in_a_moment()).expect_err("no session");
             }
             let refused = client.join().expect("no panic");
             assert_eq!(refused.cause(), Cause::OutOfMemory, "{refused}");
