@@ -98,11 +98,13 @@ impl Mapping {
         Ok(Self { base, len, birth, by_faults: false })
     }
 
-    /// A map that begins where a huge page can.
+    /// A map that begins where a huge page can, if there is address space for that.
     fn aligned(fd: impl AsFd, len: usize, prot: ProtFlags) -> io::Result<Self> {
         let birth = Birth::now()?;
-        let base = huge::map_aligned(fd, len, prot, MapFlags::SHARED)?.cast();
-        Ok(Self { base, len, birth, by_faults: false })
+        match huge::map_aligned(&fd, len, prot, MapFlags::SHARED) {
+            Ok(base) => Ok(Self { base: base.cast(), len, birth, by_faults: false }),
+            Err(_) => Self::new(fd, len, prot),
+        }
     }
 
     /// Gives advice about `len` bytes at `at`; none that changes what they hold.
@@ -171,8 +173,9 @@ pub(crate) fn map_placed(fd: &Fd, len: usize, wishes: Wishes) -> io::Result<(Map
 /// Maps a segment that the peer owns: readable, and readable in a forked child too.
 pub(crate) fn map_peer(fd: impl AsFd, len: usize, pages: Pages) -> io::Result<Mapping> {
     // Where the peer has huge pages they are mapped as such only at an address that fits.
-    let aligned = if len >= huge::page() { Mapping::aligned(fd.as_fd(), len, ProtFlags::READ).ok() } else { None };
-    let mapping = aligned.map_or_else(|| Mapping::new(fd, len, ProtFlags::READ), Ok)?;
+    let aligned = len >= huge::page();
+    let mapping =
+        if aligned { Mapping::aligned(fd, len, ProtFlags::READ) } else { Mapping::new(fd, len, ProtFlags::READ) }?;
     mapping.advise(0, len, Advice::LinuxDontDump)?;
     if pages == Pages::InMemory {
         // Saves the first read of each page its fault. Older kernels do not know the advice, and then it is not saved.
