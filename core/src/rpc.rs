@@ -26,6 +26,7 @@ use crate::layout::{DEADLINE, Form, SessionKind, kept_for_replies};
 use crate::listener::Listener;
 use crate::observe::{State, Stats};
 use crate::options::{Options, Settings, Trust};
+use crate::placement::{Placement, check_node};
 use crate::ring::Taken;
 use crate::session::connect;
 use crate::session::handshake::Session;
@@ -222,6 +223,24 @@ impl RpcBus {
     #[must_use]
     pub fn capabilities(&self) -> Capabilities {
         self.side.channel().capabilities()
+    }
+
+    /// Where this end's memory is, beside where it was asked to be: on which NUMA nodes, in huge pages, locked. Looks at every map
+    /// of the process, which takes milliseconds where there are thousands.
+    #[must_use]
+    pub fn placement(&self) -> Placement {
+        self.side.channel().placement()
+    }
+
+    /// Has this end's memory come to a NUMA node, as [`Bus::set_numa_node`](crate::Bus::set_numa_node) does.
+    ///
+    /// # Errors
+    /// As for [`Bus::set_numa_node`](crate::Bus::set_numa_node).
+    pub fn set_numa_node(&mut self, node: u32) -> Result<(), Error> {
+        self.side.check_ours()?;
+        check_node(node, "move memory to NUMA node")?;
+        self.side.channel_mut().move_to(node);
+        Ok(())
     }
 
     /// What this end has done so far.

@@ -321,7 +321,7 @@ impl Joined<'_> {
             message_max: self.settings.limits.message,
             window: sys::working_window(),
         };
-        let regions = Regions::new(self.settings.limits, self.backing);
+        let regions = Regions::beside(&self.mine, self.settings.limits, self.backing);
         let link = Link::new(self.socket, self.birth, barrier, regions, self.settings.shared_limit);
         // Processes of one host have one clock; only another time namespace makes it differ by more than a handshake takes.
         let ahead = self.about_me.clock.wrapping_sub(self.about_them.clock).cast_signed();

@@ -10,6 +10,7 @@ use crate::deadline::Deadline;
 use crate::error::{Cause, Violation};
 use crate::layout::OBJECTS_MAX;
 use crate::options::REGIONS;
+use crate::placement::Placement;
 use crate::returns::held::Bell;
 use crate::session::line::{Line, LineBell};
 use crate::session::objects::{Known, Told};
@@ -61,6 +62,16 @@ impl Link {
     /// What the memory of both sides can promise.
     pub(crate) fn capabilities(&self) -> Capabilities {
         self.regions.capabilities()
+    }
+
+    /// Where this side's memory is.
+    pub(crate) fn placement(&self) -> Placement {
+        self.regions.placement()
+    }
+
+    /// Has it come to a NUMA node.
+    pub(crate) fn move_to(&mut self, node: u32) {
+        self.regions.move_to(node);
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
