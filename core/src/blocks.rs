@@ -78,6 +78,8 @@ pub(crate) struct Outgoing {
     out_since: Option<Instant>,
     /// Something has come back since a block was last looked for: taken already, and so no longer to be seen in the ring.
     came_back: bool,
+    /// Bytes of the longest block that has come back since the last region was made.
+    pub(crate) longest_back: u64,
     /// Nothing more may be announced before the peer has taken more records than this.
     unseen: Option<u64>,
     /// Announcements that the peer may not have read: how many records had gone out behind each, itself included.
@@ -120,6 +122,7 @@ impl Outgoing {
             idle: None,
             out_since: None,
             came_back: false,
+            longest_back: 0,
             unseen: None,
             unread: VecDeque::new(),
             try_again: None,
@@ -187,7 +190,11 @@ impl Outgoing {
                     self.memory.forget(id);
                     self.spilled.retain(|(spilled, _)| *spilled != id);
                 }
-                None => self.arena.give_back(entry)?,
+                None => {
+                    let out = self.arena.usage().bytes_out;
+                    self.arena.give_back(entry)?;
+                    self.longest_back = self.longest_back.max(out - self.arena.usage().bytes_out);
+                }
             }
         }
         self.came_back |= some;
