@@ -1,11 +1,12 @@
 //! Servers: requests keep their order, clients cost each other nothing, and it stops when it is told to.
 
-use slipring::{Bus, CallError, Cause, Deadline, Key, Listener, Options, RpcBus, Server, State, Stopper, Trust, Wait};
+use slipring::{Bus, CallError, Cause, Deadline, Key, Listener, Options, RpcBus, Server, State, Trust, Wait};
 use slipring_tests::alone::alone;
 use slipring_tests::pair::{in_a_moment, soon};
 use slipring_tests::peer;
 use slipring_tests::proc::{await_that, holdings};
 use slipring_tests::scratch::Scratch;
+use slipring_tests::serving::while_running;
 use slipring_tests::watchdog::{watchdog, watchdog_for};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -19,15 +20,6 @@ const PANIC: u32 = 1;
 const NOTHING: u32 = 2;
 const ERROR: u32 = 3;
 const SLOW: u32 = 4;
-
-/// Stops a server when it is dropped, so that a test that fails does not hang.
-struct Stops(Stopper);
-
-impl Drop for Stops {
-    fn drop(&mut self) {
-        self.0.stop();
-    }
-}
 
 /// A server of echoes at `rpc`, not yet running.
 fn echoes(scratch: &Scratch, workers: usize) -> Server {
@@ -45,20 +37,6 @@ fn echoes(scratch: &Scratch, workers: usize) -> Server {
             }
             kind => request.reply(kind, &payload),
         };
-    })
-}
-
-/// Runs `server` in a thread of its own while `work` runs; then stops it.
-fn while_running<T>(server: &mut Server, work: impl FnOnce() -> T) -> T {
-    let stops = Stops(server.stopper());
-    thread::scope(|scope| {
-        let runs = scope.spawn(|| server.run().expect("it runs until it is stopped"));
-        let worked = {
-            let _stops = stops;
-            work()
-        };
-        runs.join().expect("no panic");
-        worked
     })
 }
 

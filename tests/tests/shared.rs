@@ -3,6 +3,7 @@
 use slipring::{Bus, Cause, Options, RpcBus, SharedBuffer, State, Trust, Wait};
 use slipring_tests::alone::{alone, in_child};
 use slipring_tests::frames;
+use slipring_tests::objects::{await_known, is_object, object};
 use slipring_tests::pair::{bus_pair, in_a_moment, rpc_pair, soon};
 use slipring_tests::proc::{await_that, page_frame};
 use slipring_tests::watchdog::watchdog;
@@ -13,24 +14,6 @@ const MIB: usize = 1 << 20;
 
 fn options() -> Options {
     Options::default()
-}
-
-fn object(number: u64, len: usize) -> SharedBuffer {
-    let mut built = SharedBuffer::build(len).expect("memory");
-    frames::fill(number, &mut built);
-    built.seal().expect("nobody else has it")
-}
-
-fn is_object(number: u64, shared: &[u8]) -> bool {
-    frames::is(number, frames::type_id(number), shared)
-}
-
-/// Has both ends look at their sockets until the receiving one knows `count` objects.
-fn await_known(sends: &mut Bus, receives: &mut Bus, count: u32) {
-    await_that(|| {
-        assert_eq!((sends.state(), receives.try_recv().err()), (State::Open, Some(Cause::Empty)));
-        receives.stats().shared_known == count
-    });
 }
 
 #[test]
