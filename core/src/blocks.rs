@@ -379,7 +379,7 @@ impl<C: Channel> Side<C> {
                 return Ok(block);
             }
             match patience {
-                Patience::None => self.answer_no_block()?,
+                Patience::None | Patience::OnlyToMake(_) => self.answer_no_block()?,
                 Patience::Until(deadline) => self.wait(Want::Block, deadline)?,
             }
         }

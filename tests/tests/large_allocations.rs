@@ -57,6 +57,7 @@ fn a_deadline_ends_a_large_allocation_and_leaves_nothing_of_it() {
     const TEST: &str = "a_deadline_ends_a_large_allocation_and_leaves_nothing_of_it";
     alone(TEST, || {
         let _watchdog = watchdog_for("deadlines of large allocations", Duration::from_secs(60));
+        let (long, table) = (vec![0; LONG], SharedBuffer::from_slice(b"table").expect("memory"));
         for backend in backends(TEST) {
             let options = Options::default().backend(backend).memory_limit(2 * LONG as u64);
             let (mut sends, mut receives) = bus_pair(&options, &options);
@@ -66,10 +67,11 @@ fn a_deadline_ends_a_large_allocation_and_leaves_nothing_of_it() {
                 assert_eq!(sends.claim_until(LONG, later()).map(drop), Err(Cause::Timeout), "{backend:?}");
                 assert_eq!(sends.claim_owned_until(LONG, later()).map(drop), Err(Cause::Timeout));
                 assert_eq!(calls.claim_owned_until(LONG, later()).map(drop), Err(Cause::Timeout));
-                assert_eq!(
-                    SharedBuffer::build_until(LONG, later()).map(drop).map_err(|e| e.cause()),
-                    Err(Cause::Timeout)
-                );
+                assert_eq!(calls.claim_request_until(LONG, later()).map(drop), Err(Cause::Timeout));
+                assert_eq!(calls.call_until(1, &long, later()).map(drop), Err(Cause::Timeout));
+                assert_eq!(calls.call_shared_until(1, &long, &[&table], later()).map(drop), Err(Cause::Timeout));
+                let built = SharedBuffer::build_until(LONG, later()).map(drop);
+                assert_eq!(built.map_err(|error| error.cause()), Err(Cause::Timeout));
                 assert_eq!(taken(), before, "{backend:?}");
             }
             // What needs no such thing goes on, and so does that when it has the time.

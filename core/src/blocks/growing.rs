@@ -128,7 +128,7 @@ impl<C: Channel> Side<C> {
         }
         let deadline = match patience {
             Patience::None => Deadline::NEVER,
-            Patience::Until(deadline) => deadline,
+            Patience::OnlyToMake(deadline) | Patience::Until(deadline) => deadline,
         };
         let (made, kind) = match self.channel_mut().make_region(id as u32, bytes, kind, deadline) {
             // The machine, or the process, has less than this session may have.
