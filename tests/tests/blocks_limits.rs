@@ -271,6 +271,44 @@ fn a_region_that_cannot_be_taken_for_want_of_descriptors_is_out_of_memory_until_
 }
 
 #[test]
+fn a_region_that_cannot_be_made_for_want_of_descriptors_is_out_of_memory_and_what_there_is_stays_in_use() {
+    alone(
+        "a_region_that_cannot_be_made_for_want_of_descriptors_is_out_of_memory_and_what_there_is_stays_in_use",
+        || {
+            let _watchdog = watchdog("no descriptor to make a region with");
+            for wait in [Wait::Park, Wait::Spin] {
+                let (mut sends, mut receives) = bus_pair(&options().wait(wait), &options());
+                let (mut calls, mut serves) = rpc_pair(&options().wait(wait), &options());
+                // The first one, and then in mid-growth, with all of the first in use.
+                for held in [0, 4] {
+                    let kept = keep_many(&mut sends, &mut receives, held, MIB);
+                    let before = (sends.stats().regions, holdings(std::process::id()));
+                    let payload = vec![1; MIB];
+                    without_descriptors(|| {
+                        for attempt in TRYING.into_iter().chain(WAITING) {
+                            assert_eq!(attempt(&mut sends, &payload), Err(Cause::OutOfMemory), "{wait:?}, {held} held");
+                        }
+                        assert_eq!(calls.call_until(0, &vec![1; 40 * MIB], soon()), Err(Cause::OutOfMemory));
+                        assert_eq!(sends.publish(7, b"short"), Ok(()), "what needs none goes on");
+                    });
+                    let after = holdings(std::process::id());
+                    assert_eq!(
+                        (sends.stats().regions, after.fds, after.segments),
+                        (before.0, before.1.fds, before.1.segments)
+                    );
+                    assert_eq!(receives.recv().expect("a frame").type_id(), 7);
+                    assert_whole(&kept);
+                    assert_eq!(sends.publish(8, &payload), Ok(()));
+                    assert_eq!(receives.recv().expect("a frame").len(), MIB);
+                }
+                calls.call_until(0, &vec![1; 40 * MIB], soon()).expect("a place");
+                assert_eq!(serves.serve_until(soon()).expect("a request").len(), 40 * MIB);
+            }
+        },
+    );
+}
+
+#[test]
 fn a_frame_behind_others_that_cannot_be_taken_is_delivered_whole_when_it_can() {
     alone("a_frame_behind_others_that_cannot_be_taken_is_delivered_whole_when_it_can", || {
         let _watchdog = watchdog("no descriptor for a region in mid-batch");
