@@ -11,7 +11,7 @@ HOURS ?= 1
 ROUNDS ?= 100000000
 TIME ?= 600
 
-.PHONY: help run test check bench litmus miri loom tsan storm scribble soak docs clean
+.PHONY: help run test check bench litmus miri loom tsan storm scribble crowd soak docs clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ storm: ## N=... kills at random moments
 
 scribble: ## TIME=... seconds of sessions with a peer that writes over its own words
 	SLIPRING_SCRIBBLE_SECONDS=$(TIME) $(CARGO) test --release -p slipring-tests --test scribble -- --nocapture
+
+crowd: ## TIME=... seconds of sessions that processes open, use and lose at random, at one server
+	SLIPRING_CROWD_SECONDS=$(TIME) $(CARGO) test --release -p slipring-tests --test crowd -- --nocapture
 
 soak: ## HOURS=... of storms and streams, one after the other
 	ci/soak.sh $(HOURS)

@@ -2,6 +2,7 @@
 
 use slipring::{Bus, Cause, Listener, Message, Options, RpcBus, State, Trust, Wait};
 use slipring_tests::alone::alone;
+use slipring_tests::backend::{has_seals, trusts};
 use slipring_tests::frames;
 use slipring_tests::limits::{without_descriptors, without_memory};
 use slipring_tests::pair::{assert_whole, bus_pair, in_a_moment, keep_many, rpc_pair, soon};
@@ -245,7 +246,9 @@ fn a_region_that_cannot_be_taken_for_want_of_descriptors_is_out_of_memory_until_
     alone("a_region_that_cannot_be_taken_for_want_of_descriptors_is_out_of_memory_until_there_is_one", || {
         let _watchdog = watchdog("no descriptor for a region");
         for wait in [Wait::Park, Wait::Spin] {
-            for trust in [Trust::SameUser, Trust::Untrusted] {
+            for &trust in
+                trusts("a_region_that_cannot_be_taken_for_want_of_descriptors_is_out_of_memory_until_there_is_one")
+            {
                 let scratch = Scratch::new();
                 let address = scratch.path("bus");
                 let mut listener = Listener::bind(&address, &options().wait(wait).trust(trust)).expect("a name");
@@ -381,7 +384,8 @@ fn a_request_whose_region_cannot_be_taken_is_out_of_memory_until_there_is_a_desc
     alone("a_request_whose_region_cannot_be_taken_is_out_of_memory_until_there_is_a_descriptor", || {
         let _watchdog = watchdog("no descriptor for a request");
         for wait in [Wait::Park, Wait::Spin] {
-            for trust in [Trust::SameUser, Trust::Untrusted] {
+            for &trust in trusts("a_request_whose_region_cannot_be_taken_is_out_of_memory_until_there_is_a_descriptor")
+            {
                 let (_scratch, mut peer, mut bus) = rpc_session(wait, trust);
                 bus.on_request(|_| unreachable!("nothing can be served"));
                 peer.must("begin 2 100000");
@@ -404,7 +408,7 @@ fn a_reply_whose_region_cannot_be_taken_is_out_of_memory_until_there_is_a_descri
     alone("a_reply_whose_region_cannot_be_taken_is_out_of_memory_until_there_is_a_descriptor", || {
         let _watchdog = watchdog("no descriptor for a reply");
         for wait in [Wait::Park, Wait::Spin] {
-            for trust in [Trust::SameUser, Trust::Untrusted] {
+            for &trust in trusts("a_reply_whose_region_cannot_be_taken_is_out_of_memory_until_there_is_a_descriptor") {
                 let (_scratch, mut peer, mut bus) = rpc_session(wait, trust);
                 bus.on_request(|_| unreachable!("the peer calls nobody"));
                 let payload = frames::payload(0, 100_000);
@@ -438,6 +442,9 @@ fn a_reply_whose_region_cannot_be_taken_is_out_of_memory_until_there_is_a_descri
 
 #[test]
 fn a_payload_that_cannot_be_copied_for_want_of_memory_is_not_lost() {
+    if !has_seals("a_payload_that_cannot_be_copied_for_want_of_memory_is_not_lost") {
+        return;
+    }
     alone("a_payload_that_cannot_be_copied_for_want_of_memory_is_not_lost", || {
         let _watchdog = watchdog("no memory for a copy");
         let (mut sends, mut receives) = bus_pair(&options(), &options().trust(Trust::Untrusted));
