@@ -82,7 +82,7 @@ pub(crate) struct Outgoing {
     unseen: Option<u64>,
     /// Announcements that the peer may not have read: how many records had gone out behind each, itself included.
     unread: VecDeque<u64>,
-    /// When what could not be announced is to be tried again.
+    /// When what could not be announced, or found no memory, is to be tried again.
     try_again: Option<Instant>,
     /// Regions that are no memory, with their bytes.
     spilled: Vec<(u32, u64)>,

@@ -9,7 +9,6 @@ use std::time::Duration;
 const RING: u64 = 4096;
 
 /// The kinds of ends that must find a fault: waiting and trust change what they look at, and when.
-#[must_use]
 pub fn ways() -> [Options; 3] {
     let options = Options::default;
     [options().wait(Wait::Park), options().wait(Wait::Spin), options().trust(Trust::Untrusted)]

@@ -113,8 +113,13 @@ impl<C: Channel> Side<C> {
         let id = self.outgoing.memory.regions() as u64;
         let (bytes, kind) = match self.outgoing.next_region(missing, len) {
             Some(bytes) => (bytes, RegionKind::Memory),
-            // Memory that lies idle is better than none.
-            None if self.make_way() => return Ok(false),
+            // Memory that lies idle is better than none. The peer may be slow to let go of it: no reason to wait for a disk.
+            None if self.make_way() => {
+                if self.may_spill() {
+                    self.outgoing.look_again_soon();
+                }
+                return Ok(false);
+            }
             None if self.may_spill() => (self.outgoing.next_spill(missing), RegionKind::Spill),
             None => return Ok(false),
         };
