@@ -408,7 +408,8 @@ fn a_server_without_descriptors_turns_new_clients_away_and_serves_those_it_has()
                         served.iter_mut().for_each(|peer| peer.must("call 3 100 within=9000"));
                     }
                 });
-                await_that(|| holdings(std::process::id()).fds == fds);
+                // Fewer where the last session was still being made when they were counted.
+                await_that(|| holdings(std::process::id()).fds <= fds);
                 for peer in &mut peers {
                     peer.must(&connect);
                     peer.must("call 3 5000 within=9000");
