@@ -12,7 +12,7 @@ ROUNDS ?= 100000000
 TIME ?= 600
 GIB ?= 64
 
-.PHONY: help run test check bench litmus miri loom tsan storm scribble big soak docs clean
+.PHONY: help run test check bench litmus miri loom tsan storm scribble crowd big soak docs clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ storm: ## N=... kills at random moments
 
 scribble: ## TIME=... seconds of sessions with a peer that writes over its own words
 	SLIPRING_SCRIBBLE_SECONDS=$(TIME) $(CARGO) test --release -p slipring-tests --test scribble -- --nocapture
+
+crowd: ## TIME=... seconds of sessions that processes open, use and lose at random, at one server
+	SLIPRING_CROWD_SECONDS=$(TIME) $(CARGO) test --release -p slipring-tests --test crowd -- --nocapture
 
 big: ## GIB=... payloads of 4 GiB and a byte, 8, 16... GiB, by memory and by spill directory, as far as there is room
 	SLIPRING_BIG_GIB=$(GIB) $(CARGO) test --release -p slipring-tests --test big_payloads -- --nocapture --test-threads=1

@@ -84,7 +84,7 @@ pub(crate) struct Outgoing {
     unseen: Option<u64>,
     /// Announcements that the peer may not have read: how many records had gone out behind each, itself included.
     unread: VecDeque<u64>,
-    /// When what could not be announced is to be tried again.
+    /// When what could not be announced, or found no memory, is to be tried again.
     try_again: Option<Instant>,
     /// Regions that are no memory, with their bytes.
     spilled: Vec<(u32, u64)>,
@@ -386,7 +386,7 @@ impl<C: Channel> Side<C> {
                 return Ok(block);
             }
             match patience {
-                Patience::None => self.answer_no_block()?,
+                Patience::None | Patience::OnlyToMake(_) => self.answer_no_block()?,
                 Patience::Until(deadline) => self.wait(Want::Block, deadline)?,
             }
         }

@@ -312,7 +312,7 @@ impl<C: Channel> Side<C> {
                 NoRoom::Corrupt(violation) => return Err(self.corrupt(violation)),
             };
             match patience {
-                Patience::None => self.answer_full(end)?,
+                Patience::None | Patience::OnlyToMake(_) => self.answer_full(end)?,
                 Patience::Until(deadline) => self.wait(Want::Room(end), deadline)?,
             }
             self.take_back_drafts();

@@ -146,11 +146,21 @@ impl Want {
 pub(crate) enum Patience {
     /// Answer `Empty` or `Full` at once.
     None,
+    /// The same, but memory that has to be made for it may take until then.
+    OnlyToMake(Deadline),
     /// Wait, at most until then.
     Until(Deadline),
 }
 
 impl Patience {
+    /// For a step of a call that waits elsewhere: it reads and serves meanwhile, which a wait in this step would keep it from.
+    pub(crate) fn elsewhere(self) -> Self {
+        match self {
+            Self::Until(deadline) => Self::OnlyToMake(deadline),
+            other => other,
+        }
+    }
+
     /// For whoever found something else than it waits for: [`Cause::Timeout`] once the deadline has passed.
     #[cold]
     pub(crate) fn check(self) -> Result<(), Cause> {

@@ -22,11 +22,12 @@
 //! race ADDRESS WITNESS ROUNDS [killed]   see `race`      churn ADDRESS COUNT       connect, say one thing, close
 //! ```
 //!
-//! and the orders of [`calls`] and [`objects`]. OPTION: `capacity=` `reverse=` `inline=` `wait=` `trust=` `backend=` `fence=`
+//! and the orders of [`calls`], [`objects`] and [`mob`]. OPTION: `capacity=` `reverse=` `inline=` `wait=` `trust=` `backend=` `fence=`
 //! `handshake=MS` `memory=` `message=` `spill=` `shared=` `in-flight=` `serves=yes|no`.
 
 mod calls;
 mod crowd;
+mod mob;
 mod objects;
 
 use crate::alone::{self, Forked};
@@ -173,6 +174,7 @@ struct Script {
     rpc: Option<RpcBus>,
     calls: calls::Calls,
     objects: objects::Objects,
+    crowd: Vec<RpcBus>,
 }
 
 impl Script {
@@ -198,6 +200,9 @@ impl Script {
                 bus.close(Duration::from_millis(linger))?;
             }
             "drop" => (self.listener, self.sends, self.receives, self.rpc) = (None, None, None, None),
+            "mob" => return mob::mob(order),
+            "crowd" => return self.crowd(order),
+            "rounds" => return self.rounds(order),
             "race" => {
                 let some_are_killed = order.words.get(3) == Some(&"killed");
                 return crowd::race(order.word(0), order.word(1), order.number(2), some_are_killed);

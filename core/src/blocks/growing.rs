@@ -27,9 +27,6 @@ const GROW_AFTER: Duration = if cfg!(loom) { Duration::ZERO } else { Duration::f
 /// made first use of 256 MiB 1.4 times as slow as memory itself.
 const GROW_AFTER_MIB: Duration = Duration::from_micros(200);
 
-/// How long a peer that reads takes to let go of a region: it looks at its socket once a millisecond.
-const LET_GO: Duration = if cfg!(loom) { Duration::ZERO } else { Duration::from_millis(3) };
-
 /// How long a region is idle before it is given back. In a model the second look finds it so.
 const IDLE: Duration = if cfg!(loom) { Duration::ZERO } else { Duration::from_secs(1) };
 
@@ -124,9 +121,12 @@ impl<C: Channel> Side<C> {
         let id = self.outgoing.memory.regions() as u64;
         let (bytes, kind) = match self.outgoing.next_region(missing, len) {
             Some(bytes) => (bytes, RegionKind::Memory),
-            // Memory that lies idle is better than none, or than a file.
-            None if self.make_way() && (!self.may_spill() || self.way_is_made(patience)?) => {
-                return Ok(self.may_spill());
+            // Memory that lies idle is better than none. The peer may be slow to let go of it: no reason to wait for a disk.
+            None if self.make_way() => {
+                if self.may_spill() {
+                    self.outgoing.look_again_soon();
+                }
+                return Ok(false);
             }
             None if self.may_spill() => (self.outgoing.next_spill(missing), RegionKind::Spill),
             None => return Ok(false),
@@ -141,7 +141,7 @@ impl<C: Channel> Side<C> {
         }
         let deadline = match patience {
             Patience::None => Deadline::NEVER,
-            Patience::Until(deadline) => deadline,
+            Patience::OnlyToMake(deadline) | Patience::Until(deadline) => deadline,
         };
         let (made, kind) = match self.channel_mut().make_region(id as u32, bytes, kind, deadline) {
             // The machine, or the process, has less than this session may have.
@@ -180,17 +180,6 @@ impl<C: Channel> Side<C> {
             some = true;
         }
         some
-    }
-
-    /// Waits a moment for the peer to let go of what was given back. Whether it did: one that does not read is not waited for, where
-    /// there is another way.
-    fn way_is_made(&mut self, patience: Patience) -> Result<bool, Cause> {
-        let Patience::Until(deadline) = patience else { return Ok(false) };
-        match self.wait(Want::Block, deadline.min(Deadline::after(LET_GO))) {
-            Ok(()) => Ok(true),
-            Err(Cause::Timeout) => Ok(false),
-            Err(cause) => Err(cause),
-        }
     }
 
     /// Whether there may be one more region that is no memory.

@@ -80,7 +80,7 @@ impl Side<Link> {
         // The peer may be asleep for what it has not been shown.
         self.flush()?;
         match patience {
-            Patience::None => self.answer_no_block(),
+            Patience::None | Patience::OnlyToMake(_) => self.answer_no_block(),
             Patience::Until(deadline) => self.wait(Want::Block, deadline),
         }
     }
@@ -88,7 +88,7 @@ impl Side<Link> {
     fn wait_for_reading(&mut self, position: u64, patience: Patience) -> Result<(), Cause> {
         self.flush()?;
         match patience {
-            Patience::None => self.answer_unread(position),
+            Patience::None | Patience::OnlyToMake(_) => self.answer_unread(position),
             Patience::Until(deadline) => self.wait(Want::Read(position), deadline),
         }
     }
