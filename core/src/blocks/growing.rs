@@ -152,6 +152,7 @@ impl<C: Channel> Side<C> {
             self.outgoing.spilled.push((id as u32, span.len() as u64));
         }
         self.outgoing.memory.add(span);
+        self.show_counters();
         Ok(true)
     }
 

@@ -9,8 +9,10 @@ use crate::capabilities::Capabilities;
 use crate::deadline::Deadline;
 use crate::error::{Cause, Violation};
 use crate::layout::OBJECTS_MAX;
+use crate::observe::{Counts, Stats};
 use crate::options::REGIONS;
 use crate::returns::held::Bell;
+use crate::session::board::Slot;
 use crate::session::line::{Line, LineBell};
 use crate::session::objects::{Known, Told};
 use crate::session::record::{LEN, Record};
@@ -48,6 +50,8 @@ pub(crate) struct Link {
     pub(super) known: Known,
     /// The objects of which this side has told the peer.
     pub(super) told: Arc<Told>,
+    /// Where observers of the listener that made this session see it.
+    slot: Option<Slot>,
 }
 
 impl Link {
@@ -55,7 +59,12 @@ impl Link {
     pub(crate) fn new(socket: Fd, birth: Birth, barrier: bool, regions: Regions, shared_limit: u64) -> Self {
         let line = Arc::new(Line::new(socket));
         let told = Arc::new(Told::new(Arc::downgrade(&line), birth));
-        Self { line, birth, barrier, regions, news: VecDeque::new(), known: Known::new(shared_limit), told }
+        Self { line, birth, barrier, regions, news: VecDeque::new(), known: Known::new(shared_limit), told, slot: None }
+    }
+
+    /// From now on observers see this session, there.
+    pub(super) fn show_at(&mut self, slot: Slot) {
+        self.slot = Some(slot);
     }
 
     /// What the memory of both sides can promise.
@@ -239,6 +248,17 @@ impl Channel for Link {
 
     fn all_read(&mut self) {
         self.known.clear();
+    }
+
+    fn count(&self, stats: &mut Stats) {
+        (stats.shared_known, stats.shared_mapped) = self.known.count();
+        stats.shared_told = self.told.count();
+    }
+
+    fn note(&self, counts: &Counts) {
+        if let Some(slot) = &self.slot {
+            slot.note(counts);
+        }
     }
 
     fn barrier(&self) -> bool {
