@@ -12,7 +12,7 @@ use crate::layout::OBJECTS_MAX;
 use crate::observe::{Counts, Stats};
 use crate::options::REGIONS;
 use crate::returns::held::Bell;
-use crate::session::board::Slot;
+use crate::session::board::Place;
 use crate::session::line::{Line, LineBell};
 use crate::session::objects::{Known, Told};
 use crate::session::record::{LEN, Record};
@@ -51,7 +51,7 @@ pub(crate) struct Link {
     /// The objects of which this side has told the peer.
     pub(super) told: Arc<Told>,
     /// Where observers of the listener that made this session see it.
-    slot: Option<Slot>,
+    place: Option<Place>,
 }
 
 impl Link {
@@ -59,12 +59,21 @@ impl Link {
     pub(crate) fn new(socket: Fd, birth: Birth, barrier: bool, regions: Regions, shared_limit: u64) -> Self {
         let line = Arc::new(Line::new(socket));
         let told = Arc::new(Told::new(Arc::downgrade(&line), birth));
-        Self { line, birth, barrier, regions, news: VecDeque::new(), known: Known::new(shared_limit), told, slot: None }
+        Self {
+            line,
+            birth,
+            barrier,
+            regions,
+            news: VecDeque::new(),
+            known: Known::new(shared_limit),
+            told,
+            place: None,
+        }
     }
 
     /// From now on observers see this session, there.
-    pub(super) fn show_at(&mut self, slot: Slot) {
-        self.slot = Some(slot);
+    pub(super) fn show_at(&mut self, place: Place) {
+        self.place = Some(place);
     }
 
     /// What the memory of both sides can promise.
@@ -256,8 +265,8 @@ impl Channel for Link {
     }
 
     fn note(&self, counts: &Counts) {
-        if let Some(slot) = &self.slot {
-            slot.note(counts);
+        if let Some(place) = &self.place {
+            place.note(counts);
         }
     }
 

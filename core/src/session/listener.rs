@@ -50,9 +50,8 @@ pub(crate) struct Acceptor {
     /// The listening socket is out of the epoll set, because there is no room for another handshake.
     paused: bool,
     refused: u64,
-    /// What observers are shown, as soon as there is something. `None` where they are not shown anything.
+    /// What observers are shown; `None` where they are shown nothing.
     board: Option<Board>,
-    observable: bool,
 }
 
 impl Acceptor {
@@ -78,8 +77,7 @@ impl Acceptor {
             spare,
             paused: false,
             refused: 0,
-            board: None,
-            observable: observable && settings.counters,
+            board: (observable && settings.counters).then(Board::default),
             settings,
             address,
         })
@@ -226,37 +224,22 @@ impl Acceptor {
 
     /// Gives a session its place on the board.
     fn enter(&mut self, session: &mut Session) {
-        let (kind, birth) = (self.settings.kind, self.birth);
-        match self.board() {
-            Ok(Some(board)) => {
-                let slot = board.enter(kind, session.peer, birth);
-                session.side.channel_mut().show_at(slot);
-            }
-            Ok(None) => {}
-            // It is as good as any other, and unseen.
-            Err(error) => tracing::debug!(%error, "there is no board"),
+        if let Some(board) = &mut self.board {
+            let place = board.enter(self.settings.kind, session.peer, self.birth);
+            session.side.channel_mut().show_at(place);
         }
     }
 
     /// Shows the board to an observer, and is done with it.
     fn show_to(&mut self, observer: &Pending) {
-        let shown = match self.board() {
-            Ok(Some(board)) => handshake::show(observer.socket(), board),
-            Ok(None) => Err(Broken::Refused(Refusal::Unobserved, String::new())),
-            Err(error) => Err(error.into()),
+        let shown = match &mut self.board {
+            Some(board) => handshake::show(observer.socket(), board),
+            None => Err(Broken::Refused(Refusal::Unobserved, String::new())),
         };
         if let Err(broken) = shown {
             observer.refuse(broken.refusal(), "");
             self.note(&broken);
         }
-    }
-
-    /// The board, which is made with the first session or observer; `None` if there is to be none.
-    fn board(&mut self) -> Result<Option<&mut Board>, Error> {
-        if self.observable && self.board.is_none() {
-            self.board = Some(Board::make()?);
-        }
-        Ok(self.board.as_mut())
     }
 
     fn note(&mut self, broken: &Broken) {

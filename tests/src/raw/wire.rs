@@ -21,6 +21,13 @@ pub const SETTLED: u32 = 4;
 /// Kind of message: a listener will have none of it.
 pub const REFUSAL: u32 = 5;
 
+/// Kind of message: a client wants no session, but to see what others count.
+pub const OBSERVE: u32 = 6;
+/// Kind of message: a listener sends its board.
+pub const BOARD: u32 = 7;
+/// Bytes of a board.
+pub const BOARD_BYTES: u64 = 1 << 19;
+
 /// Kind of session: frames one way.
 pub const BUS: u64 = 1;
 /// Kind of session: calls both ways.
@@ -177,4 +184,16 @@ pub fn settled() -> Message {
 #[must_use]
 pub fn refusal(reason: u64, text: &str) -> Message {
     Message { text: text.as_bytes().to_vec(), ..Message::new(REFUSAL, &[reason]) }
+}
+
+/// What an observer says.
+#[must_use]
+pub fn observe() -> Message {
+    Message::new(OBSERVE, &[])
+}
+
+/// The size of the board that comes along.
+#[must_use]
+pub fn board(bytes: u64) -> Message {
+    Message::new(BOARD, &[bytes])
 }

@@ -1,6 +1,6 @@
 //! One session's entry on a board, and reading a board from elsewhere.
 //!
-//! The writer of a slot is one thread at a time; readers are any number, and it does not know of them. It makes the generation
+//! The writer of a slot is one thread at a time, under a lock of its process; readers are any number, and it does not know of them. It makes the generation
 //! odd, stores the words, and makes it even again. A reader takes the words between two looks at the generation, and keeps them
 //! if both found the same, even number:
 //!

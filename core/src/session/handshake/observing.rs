@@ -42,6 +42,6 @@ pub(crate) fn observe(socket: &Fd, mut limit: TimeLimit) -> Result<Page, Broken>
 }
 
 /// The listener's answer.
-pub(crate) fn show(socket: &Fd, board: &Board) -> Result<(), Broken> {
-    board.with_fd(|fd| send(socket, &Message::Board(BYTES as u64), &[fd], true))
+pub(crate) fn show(socket: &Fd, board: &mut Board) -> Result<(), Broken> {
+    board.with_fd(|fd| send(socket, &Message::Board(BYTES as u64), &[fd], true))?
 }
