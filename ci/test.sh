@@ -9,7 +9,7 @@ say "tests"
 cargo test --workspace
 say "tests of sessions, over POSIX shared memory"
 SLIPRING_BACKEND=posix cargo test -p slipring-tests \
-    --test bad_input --test blocks --test death --test goodbye --test leaks --test rpc
+    --test bad_input --test blocks --test counters --test death --test goodbye --test leaks --test observer --test rpc
 say "models (loom)"
 ci/loom.sh
 say "races of publish and park (short)"
