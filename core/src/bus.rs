@@ -88,7 +88,8 @@ impl Bus {
         Self { side, role, inbox, closed: false }
     }
 
-    /// Listens at `address` for one peer, and receives from it. The name is given back as soon as the session stands.
+    /// Listens at `address` for one peer, and receives from it. The name is given back as soon as the session stands, so no
+    /// [`Observer`](crate::Observer) can find it.
     ///
     /// Waits for the peer for as long as it takes. For any number of peers, see [`Listener`].
     ///
@@ -159,8 +160,8 @@ impl Bus {
 
     /// What the peer has done so far, as it shows it; `None` if it does not ([`Options::counters`]).
     ///
-    /// The peer shows its counters at calm moments: before it sleeps, about every millisecond while it is at work, and when it
-    /// closes. So they lag, and may not fit each other; none of them goes back, and the frames and bytes that it has sent are never
+    /// The peer shows its counters at calm moments: before it sleeps, about every millisecond or 4096 frames while it is at work,
+    /// and when it closes. So they lag, and may not fit each other; none of them goes back, and the frames and bytes that it has sent are never
     /// fewer than what was received here. They are the peer's claim: one that is faulty may say any number. When the peer has
     /// closed they are final; when it died, as they last were.
     #[must_use]
