@@ -161,8 +161,8 @@ impl Bus {
     /// What the peer has done so far, as it shows it; `None` if it does not ([`Options::counters`]).
     ///
     /// The peer shows its counters at calm moments: before it sleeps, about every millisecond or 4096 frames while it is at work,
-    /// and when it closes. So they lag, and may not fit each other; none of them goes back, and the frames and bytes that it has sent are never
-    /// fewer than what was received here. They are the peer's claim: one that is faulty may say any number. When the peer has
+    /// and when it closes. So they lag, and may not fit each other. Frames are never counted back, and the frames and bytes that it has sent
+    /// are never fewer than what was received here. They are the peer's claim: one that is faulty may say any number. When the peer has
     /// closed they are final; when it died, as they last were.
     #[must_use]
     pub fn peer_stats(&self) -> Option<Stats> {
