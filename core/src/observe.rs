@@ -141,6 +141,12 @@ mod tests {
     }
 
     #[test]
+    fn counters_stand_where_the_layout_page_has_them() {
+        let at = |number| crate::layout::counter_at(number);
+        assert_eq!((crate::layout::COUNTERS, at(0), at(10), at(COUNTS - 1)), (512, 520, 600, 672));
+    }
+
+    #[test]
     fn whatever_stands_there_is_a_number() {
         let stats = Stats::from_words([u64::MAX; COUNTS]);
         assert_eq!((stats.frames_sent, stats.regions, stats.shared_known), (u64::MAX, u32::MAX, u32::MAX));

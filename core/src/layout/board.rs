@@ -60,3 +60,16 @@ const _: () = assert!(OURS + COUNTS as u64 <= THEIRS && THEIRS + COUNTS as u64 <
 pub(crate) fn slot_at(slot: u32) -> u64 {
     SLOT * (1 + u64::from(slot))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_board_is_as_the_layout_page_has_it() {
+        assert_eq!((BYTES, SLOTS), (524_288, 1023));
+        assert_eq!([OPENED, OPEN, UNSHOWN, USED].map(|word| word * 8), [64, 72, 80, 88]);
+        assert_eq!([slot_at(0), slot_at(1), slot_at(SLOTS)].map(|word| word * 8), [512, 1024, BYTES as u64]);
+        assert_eq!([NUMBER, KIND, PEER, TIME, FLAGS, OURS, THEIRS].map(|word| word * 8), [8, 16, 24, 32, 40, 64, 256]);
+    }
+}
