@@ -258,11 +258,20 @@ fn against(mut row: Row, floors: &[Row]) -> Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Api, Backend, BusPlan, DEFAULT_INLINE, DEFAULT_RING, Fence, FlowPlan, RpcPlan, Trust};
+    use crate::plan::{Api, Backend, BusPlan, Counters, DEFAULT_INLINE, DEFAULT_RING, Fence, FlowPlan, RpcPlan, Trust};
 
     fn bus(wait: Wait) -> BusPlan {
         let (api, trust, fence) = (Api::Copy, Trust::SameUser, Fence::Auto);
-        BusPlan { wait, api, backend: Backend::Memfd, trust, fence, ring: DEFAULT_RING, inline: DEFAULT_INLINE }
+        BusPlan {
+            wait,
+            api,
+            backend: Backend::Memfd,
+            trust,
+            fence,
+            counters: Counters::On,
+            ring: DEFAULT_RING,
+            inline: DEFAULT_INLINE,
+        }
     }
 
     fn rpc(wait: Wait, payload: usize, reply: usize, inflight: u32) -> Lane {

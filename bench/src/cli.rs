@@ -11,7 +11,7 @@ use crate::fanin::{Crowd, Entry};
 use crate::fault::Fault;
 use crate::pin::parse_pair;
 use crate::plan::{
-    Api, Backend, BusPlan, Fence, FlowPlan, RpcPlan, SMALL_RING, Trust, Wait, While, geometry, rpc_geometry,
+    Api, Backend, BusPlan, Counters, Fence, FlowPlan, RpcPlan, SMALL_RING, Trust, Wait, While, geometry, rpc_geometry,
 };
 
 /// Measures slipring between two processes, beside what the hardware and the kernel can do at all.
@@ -122,7 +122,8 @@ impl Ends {
         if (backend, trust) == (Backend::Posix, Trust::Untrusted) {
             return Err(Fault::Usage("--backend posix has no seals, which --trust untrusted needs".into()).into());
         }
-        Ok(BusPlan { wait, api, backend, trust, fence, ring, inline })
+        let counters = Counters::On;
+        Ok(BusPlan { wait, api, backend, trust, fence, counters, ring, inline })
     }
 }
 
@@ -138,6 +139,9 @@ pub(crate) struct Traffic {
     /// How a payload gets into the ring; several make several rows.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Api::Copy])]
     pub(crate) api: Vec<Api>,
+    /// Whether the ends show their counters to each other; several make several rows.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Counters::On])]
+    counters: Vec<Counters>,
     #[command(flatten)]
     pub(crate) ends: Ends,
 }
@@ -145,17 +149,19 @@ pub(crate) struct Traffic {
 impl Traffic {
     /// One plan for each combination, `wait` being the default, with its payload.
     pub(crate) fn plans(&self, wait: Wait) -> anyhow::Result<Vec<(usize, BusPlan)>> {
-        let one = |(payload, wait, api)| Ok((payload, self.ends.plan(wait, api)?));
+        let one = |(payload, wait, api, counters)| Ok((payload, BusPlan { counters, ..self.ends.plan(wait, api)? }));
         self.combinations(wait).into_iter().map(one).collect()
     }
 
-    /// Payload, wait and api in every combination, `wait` being the default.
-    fn combinations(&self, wait: Wait) -> Vec<(usize, Wait, Api)> {
+    /// Payload, wait, api and counters in every combination, `wait` being the default.
+    fn combinations(&self, wait: Wait) -> Vec<(usize, Wait, Api, Counters)> {
         let waits = if self.wait.is_empty() { vec![wait] } else { self.wait.clone() };
         let mut all = Vec::new();
         for &payload in &self.payload {
             for &wait in &waits {
-                all.extend(self.api.iter().map(|&api| (payload, wait, api)));
+                for &api in &self.api {
+                    all.extend(self.counters.iter().map(|&counters| (payload, wait, api, counters)));
+                }
             }
         }
         all
@@ -212,9 +218,9 @@ impl RpcArgs {
     /// One plan for each combination, with its request's payload.
     pub(crate) fn plans(&self) -> anyhow::Result<Vec<(usize, RpcPlan)>> {
         let mut plans = Vec::new();
-        for (payload, wait, api) in self.traffic.combinations(Wait::Adaptive) {
+        for (payload, wait, api, counters) in self.traffic.combinations(Wait::Adaptive) {
             for &inflight in &self.inflight {
-                let bus = self.traffic.ends.rpc_plan(wait, api, inflight)?;
+                let bus = BusPlan { counters, ..self.traffic.ends.rpc_plan(wait, api, inflight)? };
                 plans.push((payload, RpcPlan { bus, reply: self.reply.unwrap_or(payload), inflight }));
             }
         }
@@ -267,6 +273,9 @@ pub(crate) struct FaninArgs {
     /// How server and clients wait; several make several rows.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Wait::Adaptive])]
     wait: Vec<Wait>,
+    /// Whether the ends show their counters to each other; several make several rows.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Counters::On])]
+    counters: Vec<Counters>,
     /// From one intended start of a client's call to the next; 0 is back to back.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) gap_ns: u64,
@@ -277,7 +286,7 @@ pub(crate) struct FaninArgs {
 }
 
 impl FaninArgs {
-    /// What is to be measured, one client alone before the crowds with the same payload and wait.
+    /// What is to be measured, one client alone before the crowds with the same payload, wait and counters.
     pub(crate) fn entries(&self) -> anyhow::Result<Vec<Entry>> {
         let alone = Crowd { clients: 1, idle: 0, processes: 1 };
         let crowd = |&clients| Crowd { clients, idle: self.idle, processes: self.processes };
@@ -286,8 +295,11 @@ impl FaninArgs {
         let mut entries = Vec::new();
         for &payload in &self.payload {
             for &wait in &self.wait {
-                let plan = RpcPlan { bus: self.ends.fanin_plan(wait)?, reply: payload, inflight: 1 };
-                entries.extend(crowds.iter().map(|&crowd| Entry { crowd, payload, gap_ns: self.gap_ns, plan }));
+                for &counters in &self.counters {
+                    let bus = BusPlan { counters, ..self.ends.fanin_plan(wait)? };
+                    let plan = RpcPlan { bus, reply: payload, inflight: 1 };
+                    entries.extend(crowds.iter().map(|&crowd| Entry { crowd, payload, gap_ns: self.gap_ns, plan }));
+                }
             }
         }
         Ok(entries)
@@ -457,6 +469,23 @@ mod tests {
     }
 
     #[test]
+    fn counters_are_on_or_off_or_both_in_turns() {
+        let counters = |line: &str| -> Vec<_> {
+            match Cli::try_parse_from(line.split(' ')).unwrap().work {
+                Work::Stream(args) => args.plans().unwrap().iter().map(|(_, plan)| plan.bus.counters).collect(),
+                Work::Rpc(args) => args.plans().unwrap().iter().map(|(_, plan)| plan.bus.counters).collect(),
+                Work::Fanin(args) => args.entries().unwrap().iter().map(|entry| entry.plan.bus.counters).collect(),
+                _ => panic!("nothing else was asked for"),
+            }
+        };
+        let (on, off) = (Counters::On, Counters::Off);
+        assert_eq!(counters("slipring-bench stream"), [on]);
+        assert_eq!(counters("slipring-bench stream --counters on,off"), [on, off]);
+        assert_eq!(counters("slipring-bench rpc --counters off"), [off]);
+        assert_eq!(counters("slipring-bench fanin --counters off,on"), [off, off, on, on]);
+    }
+
+    #[test]
     fn calls_have_a_reply_of_the_request_s_length_unless_told_otherwise() {
         let plans = |line: &str| {
             let Work::Rpc(args) = Cli::try_parse_from(line.split(' ')).unwrap().work else {
@@ -501,6 +530,8 @@ mod tests {
     fn a_flag_that_does_not_apply_is_an_error() {
         for wrong in [
             "idle --payload 32",
+            "idle --counters off",
+            "rtt --counters maybe",
             "stream --gap-ns 5",
             "floor --wait spin",
             "rtt --while spin",

@@ -2,7 +2,7 @@
 //!
 //! Every row has a server process and client processes of its own (`fanin/team.rs`), and the rows are measured in turns: the
 //! server of a row runs only in its blocks, so that it takes nothing from the others while it has nobody to serve. The first
-//! row of each payload and wait is one client alone, without idle sessions: what the rows after it are to be compared with.
+//! row of each payload, wait and counters is one client alone, without idle sessions: what the rows after it are to be compared with.
 //!
 //! Rates are counted by the clock of the starting process, from the word to begin to the last client's word that it is
 //! done. They are too low by what that costs, some 0.1 %, and alike in all rows.

@@ -12,7 +12,7 @@ use serde_json::Value;
 const WATCHDOG: Duration = Duration::from_secs(300);
 
 /// The keys of a row, all of them.
-const KEYS: &str = "work system payload reply wait api backend trust fence gap_ns clients idle inflight hold samples p50_ns \
+const KEYS: &str = "work system payload reply wait api backend trust fence counters gap_ns clients idle inflight hold samples p50_ns \
                     p90_ns p99_ns p999_ns p9999_ns max_ns msgs_per_s bytes_per_s floor floor_p50_ns floor_p99_ns cpu_s \
                     wakeups rss_bytes pss_bytes slowest_share verified cpus steal_pct commit";
 
@@ -134,6 +134,17 @@ fn either_backend_carries_round_trips_calls_and_streams_and_is_named_in_the_row(
             let backends: Vec<_> = ours.map(|row| row["backend"].clone()).collect();
             assert_eq!(backends, [backend], "{work}");
         }
+    }
+}
+
+#[test]
+fn ends_that_count_for_themselves_only_are_measured_in_turns_with_those_that_show_it() {
+    for work in ["rtt", "rpc", "stream", "fanin --clients 1"] {
+        let rows = rows(&format!("{work} --seconds 0.1 --counters on,off --json"));
+        let ours = rows.iter().filter(|row| row["system"] == "slipring");
+        let counters: Vec<_> = ours.map(|row| row["counters"].clone()).collect();
+        assert_eq!(counters, ["on", "off"], "{work}");
+        assert!(rows.iter().all(|row| row["system"] == "slipring" || row["counters"].is_null()), "{work}");
     }
 }
 

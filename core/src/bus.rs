@@ -89,7 +89,8 @@ impl Bus {
         Self { side, role, inbox, closed: false }
     }
 
-    /// Listens at `address` for one peer, and receives from it. The name is given back as soon as the session stands.
+    /// Listens at `address` for one peer, and receives from it. The name is given back as soon as the session stands, so no
+    /// [`Observer`](crate::Observer) can find it.
     ///
     /// Waits for the peer for as long as it takes. For any number of peers, see [`Listener`].
     ///
@@ -108,7 +109,7 @@ impl Bus {
     /// # Errors
     /// As for [`listen`](Self::listen).
     pub fn listen_until(address: &str, options: &Options, deadline: Deadline) -> Result<Self, Error> {
-        Listener::bind(address, options)?.accept_bus_until(deadline)
+        Listener::bind_for_one(address, options)?.accept_bus_until(deadline)
     }
 
     /// Connects to the listener at `address`, to send to it. Fails at once if nobody listens there.
@@ -173,10 +174,22 @@ impl Bus {
         Ok(())
     }
 
-    /// What this end has done so far.
+    /// What this end has done so far. The peer is shown it, too.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.side.stats_of_all()
+        self.side.show_counters();
+        self.side.stats()
+    }
+
+    /// What the peer has done so far, as it shows it; `None` if it does not ([`Options::counters`]).
+    ///
+    /// The peer shows its counters at calm moments: before it sleeps, about every millisecond or 4096 frames while it is at work,
+    /// and when it closes. So they lag, and may not fit each other. Frames are never counted back, and the frames and bytes that it has sent
+    /// are never fewer than what was received here. They are the peer's claim: one that is faulty may say any number. When the peer has
+    /// closed they are final; when it died, as they last were.
+    #[must_use]
+    pub fn peer_stats(&self) -> Option<Stats> {
+        self.side.peer_stats()
     }
 
     /// The longest payload that this end can publish, in bytes: what both ends allow ([`Options::max_message`],

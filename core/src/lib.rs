@@ -96,6 +96,12 @@
 //! never in swap ([`Options::lock_memory`]); [`Bus::placement`] and [`RpcBus::placement`] say what was got, and why not more. None of
 //! it can keep a session from being opened. [`pin_thread`] has a thread run on chosen processors; call it before you open an end.
 //!
+//! # Counters
+//!
+//! Both ends of a session count what they do ([`Stats`]), and show it to each other ([`Bus::peer_stats`], [`RpcBus::peer_stats`]).
+//! An [`Observer`] sees the counters of all sessions of a [`Listener`] or [`Server`] of the same user, from any process, without
+//! being noticed. Counters are written at calm moments and cost no message anything; [`Options::counters`] turns them off.
+//!
 //! # Ends
 //!
 //! [`Cause::Closed`] is a peer that said goodbye, [`Cause::PeerDied`] one that did not. Both come after everything that
@@ -189,6 +195,8 @@ mod bus;
 #[cfg(not(loom))]
 mod listener;
 #[cfg(not(loom))]
+mod observer;
+#[cfg(not(loom))]
 mod poller;
 #[cfg(not(loom))]
 mod rpc;
@@ -207,9 +215,12 @@ pub use bus::{Batch, Bus, Claim, CommitError, Frame, Lease, Message, OwnedClaim,
 pub use capabilities::Capabilities;
 pub use deadline::Deadline;
 pub use error::{Cause, Error, Refusal, Violation};
+pub use layout::SessionKind;
 #[cfg(not(loom))]
 pub use listener::Listener;
 pub use observe::{State, Stats};
+#[cfg(not(loom))]
+pub use observer::{Observation, Observed, Observer};
 #[cfg(not(loom))]
 pub use options::{Backend, Fence, Options, Trust, limit_memory, memory_taken};
 #[cfg(not(loom))]

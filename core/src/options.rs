@@ -75,6 +75,7 @@ pub struct Options {
     pending_limit: Option<usize>,
     handshake_timeout: Option<Duration>,
     wishes: Wishes,
+    uncounted: bool,
 }
 
 /// Default size of a `Bus`'s frame ring: large enough that lines do not come back while they still sit in the reader's
@@ -244,6 +245,13 @@ impl Options {
         self
     }
 
+    /// Whether this end shows its counters: to its peer ([`Bus::peer_stats`](crate::Bus::peer_stats)), and, where it listens, to
+    /// [observers](crate::Observer). They cost no message anything that could be measured. Default true.
+    pub fn counters(mut self, shown: bool) -> Self {
+        self.uncounted = !shown;
+        self
+    }
+
     /// What may be sent outside the ring.
     fn limits(&self) -> Result<Limits, Error> {
         let message = match self.max_message {
@@ -310,6 +318,7 @@ impl Options {
             pending_limit,
             handshake_timeout: self.handshake_timeout.unwrap_or(HANDSHAKE),
             wishes: self.wishes,
+            counters: !self.uncounted,
         })
     }
 }
@@ -367,6 +376,8 @@ pub(crate) struct Settings {
     pub(crate) handshake_timeout: Duration,
     /// Where this end's memory is to be.
     pub(crate) wishes: Wishes,
+    /// Whether this end shows what it counts.
+    pub(crate) counters: bool,
 }
 
 const WAITS: [(&str, Wait); 3] = [("adaptive", Wait::Adaptive), ("spin", Wait::Spin), ("park", Wait::Park)];

@@ -126,7 +126,6 @@ pub struct RpcBus {
     kept: u64,
     /// By how much our monotonic clock is ahead of the peer's.
     clock_ahead: i64,
-    late_replies: u64,
     closed: bool,
 }
 
@@ -139,7 +138,7 @@ impl fmt::Debug for RpcBus {
 /// Opening and closing.
 impl RpcBus {
     pub(crate) fn new(session: Session, settings: &Settings, listens: bool) -> Self {
-        let Session { side, calls, clock_ahead } = session;
+        let Session { side, calls, clock_ahead, .. } = session;
         Self {
             kept: kept_for_replies(side.writer.size(), calls, side.inline_limit()),
             side,
@@ -152,7 +151,6 @@ impl RpcBus {
             serves: settings.serves.unwrap_or(listens),
             copies: settings.trust == Trust::Untrusted,
             clock_ahead,
-            late_replies: 0,
             closed: false,
         }
     }
@@ -172,7 +170,7 @@ impl RpcBus {
     /// As for [`Bus::listen`](crate::Bus::listen).
     pub fn listen_until(address: &str, options: &Options, deadline: Deadline) -> Result<Self, Error> {
         options.settle(SessionKind::Rpc)?;
-        Listener::bind(address, options)?.accept_rpc_until(deadline)
+        Listener::bind_for_one(address, options)?.accept_rpc_until(deadline)
     }
 
     /// Connects to the listener at `address`. Fails at once if nobody listens there.
@@ -243,10 +241,17 @@ impl RpcBus {
         Ok(())
     }
 
-    /// What this end has done so far.
+    /// What this end has done so far. The peer is shown it, too.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        Stats { late_replies: self.late_replies, ..self.side.stats_of_all() }
+        self.side.show_counters();
+        self.side.stats()
+    }
+
+    /// What the peer has done so far, as it shows it, as for a [`Bus`](crate::Bus::peer_stats).
+    #[must_use]
+    pub fn peer_stats(&self) -> Option<Stats> {
+        self.side.peer_stats()
     }
 
     /// How many calls of this end are in flight: made, and their replies not yet taken.
@@ -364,7 +369,7 @@ impl RpcBus {
             Err(cause) => return Err(cause),
         };
         if self.calls.finish(frame.correlation, outcome) {
-            self.late_replies += 1;
+            self.side.stats.late_replies += 1;
         }
         Ok(outcome)
     }
@@ -412,7 +417,11 @@ impl RpcBus {
 
     /// When the caller of a timed request gives up, on our clock.
     #[inline(never)]
-    fn told_deadline(&self, frame: Taken) -> u64 {
+    fn told_deadline(&mut self, frame: Taken) -> u64 {
+        if !frame.form.is_in_block() {
+            // It was counted with the frame, and is no payload.
+            self.side.stats.bytes_received -= DEADLINE as u64;
+        }
         let mut bytes = [0; DEADLINE];
         self.side.reader.copy_part(frame, 0, &mut bytes);
         u64::from_le_bytes(bytes).saturating_add_signed(self.clock_ahead)

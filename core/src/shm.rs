@@ -63,17 +63,39 @@ impl OwnSegment {
     /// enforce the seals, [`Cause::Timeout`] and [`Cause::Interrupted`] while reserving.
     pub(crate) fn create(label: &str, len: usize, wishes: Wishes, deadline: Deadline) -> Result<Self, Error> {
         let len = round_to_page(len.max(1));
-        let tried = || format!("make a segment of {len} bytes");
-        let share = share_of(len, tried)?;
-        let system = |refused| Error::system(tried(), refused);
-        let fd = memory::create(label, len).map_err(system)?;
-        let (mapping, refusals) = memory::map_placed(&fd, len, wishes).map_err(system)?;
-        memory::seal_for_owner(&fd).map_err(|refused| Error::os(UNSEALABLE, tried(), refused))?;
-        if !memory::owner_seals_hold(&fd) {
-            return Err(Error::new(UNSEALABLE, tried()));
-        }
+        let share = share_of(len, || format!("make a segment of {len} bytes"))?;
+        let (fd, mapping, refusals) = sealed(label, len, wishes)?;
         memory::reserve(&fd, &mapping, Pages::InMemory, deadline)?;
         Ok(Self::placed_by(mapping, Some(share), fd, wishes, refusals))
+    }
+
+    /// The same of which nothing exists yet: [`extend`](Self::extend) makes it, piece by piece, before it is touched. It is not
+    /// counted among what this process may take.
+    ///
+    /// # Errors
+    /// As for [`create`](Self::create).
+    pub(crate) fn create_empty(label: &str, len: usize) -> Result<Self, Error> {
+        let len = round_to_page(len.max(1));
+        let wishes = Wishes::default();
+        let (fd, mapping, refusals) = sealed(label, len, wishes)?;
+        Ok(Self::placed_by(mapping, None, fd, wishes, refusals))
+    }
+
+    /// Makes `more` bytes at `at` exist, which did not: whole pages.
+    ///
+    /// # Errors
+    /// [`Cause::OutOfMemory`].
+    ///
+    /// # Panics
+    /// If the descriptor was forgotten.
+    pub(crate) fn extend(&self, at: usize, more: usize) -> Result<(), Error> {
+        let fd = self.fd.as_ref().expect("a segment that grows keeps its descriptor");
+        memory::reserve_more(fd, &self.mapping, at, more)
+    }
+
+    /// Another descriptor of it, through which nobody can write.
+    pub(crate) fn read_only(&self) -> io::Result<Fd> {
+        unnamed::read_only(self.fd.as_ref().expect("whoever sends a descriptor has not forgotten it"))
     }
 
     /// The same of POSIX shared memory, without seals.
@@ -150,6 +172,16 @@ impl OwnSegment {
     }
 }
 
+/// A memfd of `len` bytes that is mapped for writing, and then sealed. Nothing of it is reserved.
+fn sealed(label: &str, len: usize, wishes: Wishes) -> Result<(Fd, Mapping, Refusals), Error> {
+    let tried = || format!("make a segment of {len} bytes");
+    let system = |refused| Error::system(tried(), refused);
+    let fd = memory::create(label, len).map_err(system)?;
+    let (mapping, refusals) = memory::map_placed(&fd, len, wishes).map_err(system)?;
+    memory::seal_for_owner(&fd).map_err(|refused| Error::os(UNSEALABLE, tried(), refused))?;
+    if memory::owner_seals_hold(&fd) { Ok((fd, mapping, refusals)) } else { Err(Error::new(UNSEALABLE, tried())) }
+}
+
 /// Why a segment was not finished: what the system said, or an error that says all.
 enum Stop {
     System(io::Error),
@@ -205,6 +237,19 @@ impl PeerSegment {
     /// # Errors
     /// [`Cause::Corrupt`] with the check that failed; [`Cause::OutOfMemory`] where the map cannot be had.
     pub(crate) fn attach(fd: Fd, kind: SegmentKind, told_len: u64, max_len: u64) -> Result<Self, Error> {
+        Self::check_and_map(fd, kind, told_len, max_len, true)
+    }
+
+    /// As [`attach`](Self::attach), for a sealed segment of which only a beginning need exist: the peer says in it how much, and
+    /// what is behind is not touched. A page that is touched though it does not exist is made by that; it is no fault.
+    ///
+    /// # Errors
+    /// As for [`attach`](Self::attach).
+    pub(crate) fn attach_begun(fd: Fd, len: u64) -> Result<Self, Error> {
+        Self::check_and_map(fd, SegmentKind::Sealed, len, len, false)
+    }
+
+    fn check_and_map(fd: Fd, kind: SegmentKind, told_len: u64, max_len: u64, whole: bool) -> Result<Self, Error> {
         let tried = || format!("map the peer's segment of {told_len} bytes");
         let corrupt = |violation, found: String| Error::new(Cause::Corrupt(violation), format!("{}: {found}", tried()));
         if kind == SegmentKind::Sealed && !memory::has_required_seals(&fd) {
@@ -221,9 +266,11 @@ impl PeerSegment {
             let found = format!("it has {size}, at most {max_len} are accepted, and pages have {}", page_size());
             return Err(corrupt(Violation::SegmentSize, found));
         }
-        if present < size {
+        if whole && present < size {
             return Err(corrupt(Violation::Sparse, format!("only {present} exist")));
         }
+        // Putting the pages into the map ahead of time would make those that are missing.
+        let pages = if whole { pages } else { Pages::OnDisk };
         let mapping = memory::map_peer(&fd, len, pages).map_err(|refused| Error::system(tried(), refused))?;
         Ok(Self { mapping: Arc::new(mapping) })
     }

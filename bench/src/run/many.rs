@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::fanin::{Crowd, Entry, Seats, measure_one};
-use crate::plan::{Api, Backend, BusPlan, DEFAULT_INLINE, Fence, RpcPlan, SMALL_RING, Trust, Wait};
+use crate::plan::{Api, Backend, BusPlan, Counters, DEFAULT_INLINE, Fence, RpcPlan, SMALL_RING, Trust, Wait};
 use crate::run::Tour;
 use crate::table::{amount, time};
 
@@ -19,7 +19,16 @@ const PAYLOAD: usize = 32;
 /// Lets them call and says how each fared.
 pub(crate) fn part(tour: &Tour) -> Result<()> {
     let (wait, api, trust, fence) = (Wait::Adaptive, Api::Copy, Trust::SameUser, Fence::Auto);
-    let bus = BusPlan { wait, api, backend: Backend::Memfd, trust, fence, ring: SMALL_RING, inline: DEFAULT_INLINE };
+    let bus = BusPlan {
+        wait,
+        api,
+        backend: Backend::Memfd,
+        trust,
+        fence,
+        counters: Counters::On,
+        ring: SMALL_RING,
+        inline: DEFAULT_INLINE,
+    };
     let crowd = Crowd { clients: CLIENTS, idle: 0, processes: CLIENTS };
     let plan = RpcPlan { bus, reply: PAYLOAD, inflight: 1 };
     let entry = Entry { crowd, payload: PAYLOAD, gap_ns: 0, plan };

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::fault::Fault;
-use crate::plan::{Api, Backend, BusPlan, DEFAULT_INLINE, DEFAULT_RPC_RING, Fence, Trust, Wait};
+use crate::plan::{Api, Backend, BusPlan, Counters, DEFAULT_INLINE, DEFAULT_RPC_RING, Fence, Trust, Wait};
 use crate::run::Tour;
 use crate::run::file::Real;
 use crate::shared::readers::{Source, read_by_many};
@@ -19,8 +19,16 @@ const TOLERANCE: f64 = 1.01;
 /// Has it read, and shows what each process had of it.
 pub(crate) fn part(tour: &Tour, real: &Real) -> Result<()> {
     let (wait, api, trust, fence) = (Wait::Adaptive, Api::Copy, Trust::SameUser, Fence::Auto);
-    let bus =
-        BusPlan { wait, api, backend: Backend::Memfd, trust, fence, ring: DEFAULT_RPC_RING, inline: DEFAULT_INLINE };
+    let bus = BusPlan {
+        wait,
+        api,
+        backend: Backend::Memfd,
+        trust,
+        fence,
+        counters: Counters::On,
+        ring: DEFAULT_RPC_RING,
+        inline: DEFAULT_INLINE,
+    };
     let source = Source::File { path: real.path.clone(), most: MOST };
     let found = read_by_many(&tour.runtime, &bus, source, READERS)?;
     let mut table = Table::new(&["", "sum of all words", "at", "asked again, the same address, in"]);

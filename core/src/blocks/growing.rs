@@ -166,6 +166,7 @@ impl<C: Channel> Side<C> {
         }
         self.outgoing.memory.add(span);
         self.outgoing.longest_back = 0;
+        self.show_counters();
         Ok(true)
     }
 

@@ -268,6 +268,17 @@ pub(crate) fn reserve(fd: &Fd, mapping: &Mapping, pages: Pages, deadline: Deadli
     Ok(())
 }
 
+/// Makes `len` bytes at `at` of a segment in memory exist, which nobody else has seen yet, and stand in our map.
+///
+/// # Errors
+/// As for [`reserve`].
+pub(crate) fn reserve_more(fd: &Fd, mapping: &Mapping, at: usize, len: usize) -> Result<(), Error> {
+    check_available(len as u64, available_memory())?;
+    rustix::fs::fallocate(fd, FallocateFlags::empty(), at as u64, len as u64)
+        .and_then(|()| prefault(mapping, at, len))
+        .map_err(|refused| Error::system(format!("reserve {len} more bytes of memory"), refused))
+}
+
 /// Whether `needed` bytes may be taken from `available` ones.
 fn check_available(needed: u64, available: u64) -> Result<(), Error> {
     if needed.saturating_add(MARGIN) <= available {
