@@ -1,8 +1,8 @@
 //! `slipring-bench`: latency and throughput of slipring between two processes, beside floors measured in the same run.
 //!
 //! The starting process reads the command line, starts two worker processes of this same program, sleeps while they
-//! measure, and prints what they found. From the bottom up: `payload` is what is sent and checked, `echo`, `inflight` and
-//! `flow` are the patterns of traffic, `floor`, `bus`, `calls` and `wire` the systems that carry it, `lane` and `blocks`
+//! measure, and prints what they found. What is sent and checked, how it is timed
+//! and in which patterns is `slipring_bench_kit`. From the bottom up: `floor`, `bus`, `calls` and `wire` the systems that carry it, `lane` and `blocks`
 //! measure several of them in turns, `worker` and `crew` are the processes, and one file for each work stands on top.
 
 mod bench;
@@ -10,24 +10,16 @@ mod blocks;
 mod bus;
 mod calls;
 mod cli;
-mod clock;
 mod connect;
 mod crew;
 mod death;
-mod echo;
 mod fanin;
-mod fault;
 mod floor;
 mod floor_lanes;
 mod floors;
-mod flow;
 mod idle;
-mod inflight;
 mod lane;
 mod link;
-mod meter;
-mod payload;
-mod pin;
 mod plan;
 mod report;
 mod row;
@@ -36,7 +28,6 @@ mod rtt;
 mod run;
 mod stream;
 mod table;
-mod tally;
 mod twin;
 mod wake;
 mod watchdog;
@@ -46,6 +37,8 @@ mod worker;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+// Shared with every system that is compared, and known here by the same names.
+use slipring_bench_kit::{clock, echo, fault, flow, inflight, meter, payload, pin, tally};
 
 use crate::cli::{Cli, Work};
 use crate::fault::Fault;
