@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use super::client::Clients;
 use super::drive::{Seat, Side};
 use super::fresh::Fresh;
-use super::{Block, End, InProcess, Job, Report, Rival, Role, Said, Told, Who, Work};
+use super::{Block, End, InProcess, Job, Report, Rival, Role, Said, Told, Who, Work, trial};
 use crate::fault::Fault;
 use crate::meter::Used;
 use crate::pin::pin;
@@ -90,7 +90,10 @@ impl<E: End + Send + 'static> Pair<E> {
             }
             let mut seat = Seat::new(follow, Side::Follow);
             for block in blocks {
-                if report.send(measured(&mut seat, &job, &block)).is_err() {
+                let found = measured(&mut seat, &job, &block);
+                let failed = found.is_err();
+                // A side that failed drops its end, so that the other does not wait for it.
+                if report.send(found).is_err() || failed {
                     return;
                 }
             }
@@ -136,12 +139,16 @@ impl Mouth {
 
 fn host<W: Works>(
     who: impl FnOnce() -> Who,
-    supports: impl FnOnce(&Job) -> Result<(), String>,
+    supports: impl Fn(&Job) -> Result<(), String>,
     open: impl FnOnce(&Job) -> Result<W>,
 ) -> ExitCode {
-    if std::env::args().next_back().is_some_and(|last| last == "describe") {
-        println!("{}", serde_json::to_string(&who()).unwrap_or_default());
-        return ExitCode::SUCCESS;
+    match std::env::args().next_back().as_deref() {
+        Some("describe") => {
+            println!("{}", serde_json::to_string(&who()).unwrap_or_default());
+            return ExitCode::SUCCESS;
+        }
+        Some("self-test") => return trial::run(&who(), supports),
+        _ => {}
     }
     let Ok(mut mouth) = Mouth::take() else { return ExitCode::from(Fault::OTHER) };
     let Err(error) = serve(supports, open, &mut mouth) else { return ExitCode::SUCCESS };
