@@ -75,7 +75,7 @@ impl Serving {
             .create()
             .context("make a server")?;
         let ringers = (0..job.clients).map(|_| None).collect();
-        Ok(Self { server, ear, ringers, node: node.clone(), job: job.clone() })
+        Ok(Self { server, ear, ringers, node: Local::clone(node), job: job.clone() })
     }
 
     #[inline]
@@ -117,10 +117,7 @@ fn answers(number: Number) -> String {
 }
 
 /// Opens the service, or makes it: whichever end comes first. Both say the same of it.
-fn service(
-    node: &Local,
-    job: &Job,
-) -> Result<request_response::PortFactory<ipc::Service, [u8], Number, [u8], ()>> {
+fn service(node: &Local, job: &Job) -> Result<request_response::PortFactory<ipc::Service, [u8], Number, [u8], ()>> {
     let service = node
         .service_builder(&service_name(job, "calls")?)
         .request_response::<[u8], [u8]>()

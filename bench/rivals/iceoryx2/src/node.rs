@@ -1,6 +1,7 @@
 //! What a thread has once: its node, which owns all its ports; and how two nodes find each other.
 
 use std::cell::OnceCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -12,7 +13,7 @@ use slipring_bench_kit::rival::Job;
 pub(crate) const VERSION: &str = "0.10.0";
 
 /// A node between processes, for use by one thread, which is what a benchmark of its authors uses too.
-pub(crate) type Local = Node<ipc::Service>;
+pub(crate) type Local = Rc<Node<ipc::Service>>;
 
 thread_local! {
     /// Sessions of one process share a node: that is how it is meant to be used.
@@ -23,11 +24,11 @@ thread_local! {
 pub(crate) fn of_this_thread() -> Result<Local> {
     NODE.with(|cell| {
         if let Some(node) = cell.get() {
-            return Ok(node.clone());
+            return Ok(Rc::clone(node));
         }
         set_log_level(LogLevel::Error);
         let node = NodeBuilder::new().create::<ipc::Service>().context("make a node")?;
-        Ok(cell.get_or_init(|| node).clone())
+        Ok(Rc::clone(cell.get_or_init(|| Rc::new(node))))
     })
 }
 
