@@ -3,13 +3,15 @@
 //! The starting process reads the command line, starts two worker processes of this same program, sleeps while they
 //! measure, and prints what they found. What is sent and checked, how it is timed
 //! and in which patterns is `slipring_bench_kit`. From the bottom up: `floor`, `bus`, `calls` and `wire` the systems that carry it, `lane` and `blocks`
-//! measure several of them in turns, `worker` and `crew` are the processes, and one file for each work stands on top.
+//! measure several of them in turns, `worker` and `crew` are the processes, and one file for each work stands on top. `compare` stands apart: it has slipring (`ours`) and other systems do the same
+//! work as programs of their own.
 
 mod bench;
 mod blocks;
 mod bus;
 mod calls;
 mod cli;
+mod compare;
 mod connect;
 mod crew;
 mod death;
@@ -20,6 +22,7 @@ mod floors;
 mod idle;
 mod lane;
 mod link;
+mod ours;
 mod plan;
 mod report;
 mod row;
@@ -38,14 +41,17 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 // Shared with every system that is compared, and known here by the same names.
-use slipring_bench_kit::{clock, echo, fault, flow, inflight, meter, payload, pin, tally};
+use slipring_bench_kit::{clock, echo, fault, flow, inflight, meter, payload, pin, rival, tally};
 
 use crate::cli::{Cli, Work};
 use crate::fault::Fault;
+use crate::ours::Ours;
 
 fn main() -> ExitCode {
     let done = match Cli::parse().work {
         Work::Worker { task } => return worker::main(&task),
+        Work::Ours { .. } => return rival::main::<Ours>(),
+        Work::Busy { cpu } => return compare::compute(cpu),
         Work::Floor(args) => floors::measure(&args),
         Work::Rtt(args) => rtt::measure(&args),
         Work::Rpc(args) => rpc::measure(&args),
@@ -55,6 +61,7 @@ fn main() -> ExitCode {
         Work::Connect(args) => connect::measure(&args),
         Work::Idle(args) => idle::measure(&args),
         Work::Death(args) => death::measure(&args),
+        Work::Compare(args) => compare::compare(&args),
         Work::Run(args) => run::tour(&args),
     };
     match done {

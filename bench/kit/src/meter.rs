@@ -43,6 +43,29 @@ impl Used {
         Ok(Self { cpu: Duration::from_nanos(ns), wakeups: switches(&pid.to_string())? })
     }
 
+    /// What all threads of process `pid` had used when each last gave up its CPU.
+    ///
+    /// # Errors
+    ///
+    /// When the process is gone.
+    pub fn by_threads(pid: u32) -> Result<Self> {
+        let path = format!("/proc/{pid}/task");
+        let mut all = Self::default();
+        for thread in fs::read_dir(&path).with_context(|| format!("read {path}"))? {
+            let name = thread.with_context(|| format!("read {path}"))?.file_name();
+            // A thread that has ended meanwhile uses nothing any more.
+            all += Self::by_thread_of(pid, &name.to_string_lossy()).unwrap_or_default();
+        }
+        Ok(all)
+    }
+
+    fn by_thread_of(pid: u32, thread: &str) -> Result<Self> {
+        let path = format!("/proc/{pid}/task/{thread}/schedstat");
+        let stat = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+        let ns = stat.split_whitespace().next().and_then(|word| word.parse().ok()).context("no time in schedstat")?;
+        Ok(Self { cpu: Duration::from_nanos(ns), wakeups: switches(&format!("{pid}/task/{thread}"))? })
+    }
+
     /// The difference to an earlier reading.
     pub fn since(self, earlier: Self) -> Self {
         Self { cpu: self.cpu.saturating_sub(earlier.cpu), wakeups: self.wakeups.saturating_sub(earlier.wakeups) }

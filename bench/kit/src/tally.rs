@@ -47,6 +47,11 @@ impl Tally {
         }
     }
 
+    /// What the `quantile`th part of the samples, from 0 to 1, took at most, in nanoseconds.
+    pub fn quantile(&self, quantile: f64) -> u64 {
+        self.0.value_at_quantile(quantile)
+    }
+
     /// The percentiles, or `None` without a sample.
     pub fn summary(&self) -> Option<Summary> {
         if self.0.is_empty() {

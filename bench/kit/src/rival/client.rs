@@ -15,20 +15,19 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    /// Opens `job.here` ends, numbered from `job.client` on.
+    /// Opens `job.here` ends, numbered from `job.client` on, one after the other: a server need not bear a rush.
     pub(super) fn open<R: Rival>(job: &Job) -> Result<Self> {
         let (report, heard) = channel();
-        let mut tell = Vec::new();
+        let mut clients = Self { tell: Vec::new(), heard };
         for client in job.client..job.client + job.here {
             let (told, blocks) = channel();
             let (job, report) = (Job { client, ..job.clone() }, report.clone());
             std::thread::Builder::new()
                 .spawn(move || work::<R>(&job, &blocks, &report))
                 .context("start a client's thread")?;
-            tell.push(told);
+            clients.tell.push(told);
+            clients.heard.recv().context("a client is gone")??;
         }
-        let clients = Self { tell, heard };
-        clients.gather()?;
         Ok(clients)
     }
 
