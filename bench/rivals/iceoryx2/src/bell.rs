@@ -24,7 +24,7 @@ pub(crate) struct Ear {
 impl Ringer {
     /// Waits until there is somebody to hear it.
     pub(crate) fn open(node: &Local, job: &Job, part: &str) -> Result<Self> {
-        if job.wait != Wait::Park {
+        if job.wait == Wait::Spin {
             return Ok(Self(None));
         }
         let service = events(node, job, part)?;
@@ -43,7 +43,7 @@ impl Ringer {
 
 impl Ear {
     pub(crate) fn open(node: &Local, job: &Job, part: &str) -> Result<Self> {
-        let listener = if job.wait == Wait::Park {
+        let listener = if job.wait != Wait::Spin {
             let listener = events(node, job, part)?.listener_builder().create();
             Some(listener.context("make a listener")?)
         } else {

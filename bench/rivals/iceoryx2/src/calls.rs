@@ -17,6 +17,9 @@ use crate::node::{Local, service_name, wait_for};
 /// A client's number.
 type Number = u64;
 
+/// The service: requests with a client's number, and plain responses.
+type Service = request_response::PortFactory<ipc::Service, [u8], Number, [u8], ()>;
+
 /// The calling end.
 pub(crate) struct Asking {
     client: Client<ipc::Service, [u8], Number, [u8], ()>,
@@ -95,7 +98,7 @@ impl Serving {
         response.send().context("send a response")?;
         let number = *asked.user_header();
         drop(asked);
-        if self.job.wait == Wait::Park {
+        if self.job.wait != Wait::Spin {
             self.wake(number)?;
         }
         Ok(found)
@@ -117,7 +120,7 @@ fn answers(number: Number) -> String {
 }
 
 /// Opens the service, or makes it: whichever end comes first. Both say the same of it.
-fn service(node: &Local, job: &Job) -> Result<request_response::PortFactory<ipc::Service, [u8], Number, [u8], ()>> {
+fn service(node: &Local, job: &Job) -> Result<Service> {
     let service = node
         .service_builder(&service_name(job, "calls")?)
         .request_response::<[u8], [u8]>()

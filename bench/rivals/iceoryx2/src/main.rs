@@ -4,7 +4,7 @@
 //! a pause. Round trips use queues of one sample, as its own benchmark does; streams must lose nothing, so there the queue
 //! is deep, does not overflow, and a publisher without room retries until it has delivered. A receiver that sleeps has to be
 //! told by a second service of kind `event`, which every sender notifies after every message: it cannot know whether
-//! anybody sleeps. There is no wait that adapts.
+//! anybody sleeps. There is no wait that adapts, so `adaptive` is that of a sleeper, too.
 //!
 //! What each file knows: `bell` the events, `node` what a process has once, `topic` messages, `calls` requests and replies,
 //! `loan` how a loan is written in place.
@@ -18,7 +18,7 @@ mod topic;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use slipring_bench_kit::rival::{End, Job, Rival, Role, Wait, Work, main as host};
+use slipring_bench_kit::rival::{End, Job, Rival, Role, Work, main as host};
 
 use crate::calls::{Asking, Serving};
 use crate::topic::Topic;
@@ -45,8 +45,8 @@ impl Rival for Iceoryx2 {
         node::VERSION.into()
     }
 
-    fn supports(job: &Job) -> Result<(), String> {
-        if job.wait == Wait::Adaptive { Err("no wait that adapts".into()) } else { Ok(()) }
+    fn supports(_: &Job) -> Result<(), String> {
+        Ok(())
     }
 
     fn open(job: &Job) -> Result<Line> {

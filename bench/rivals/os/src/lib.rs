@@ -5,7 +5,7 @@
 //! kind of socket.
 //!
 //! A wait sleeps in the kernel (`park`), or looks without a pause at something that does not block (`spin`). The kernel has
-//! nothing in between. All messages of a job have the same length, so a stream of bytes needs no frames.
+//! nothing in between, so `adaptive` is what it does unless told otherwise: it sleeps. All messages of a job have the same length, so a stream of bytes needs no frames.
 
 pub mod bytes;
 pub mod crowd;

@@ -12,12 +12,19 @@ use crate::ring::{capacity, connect, path, spins};
 /// The message type of everything that is sent.
 const DATA: u32 = 1;
 
+/// The most messages that are received at once, and the bytes that they may come to: who takes more keeps the sender waiting
+/// for room.
+const AT_ONCE: usize = 256;
+const BYTES_AT_ONCE: usize = 256 << 10;
+
 /// The directions that this side has.
 pub(crate) struct Lines {
     out: Option<Bus>,
     back: Option<Bus>,
     spins: u32,
     patience: Duration,
+    /// Messages that are received at once, where some are waiting.
+    at_once: usize,
     /// Whether messages are held back to go out in groups.
     grouped: bool,
 }
@@ -29,8 +36,9 @@ impl Lines {
         let there = open(job, "there")?;
         let back = if job.work == Work::RoundTrip { Some(open(job, "back")?) } else { None };
         let (out, back) = if job.role == Role::Lead { (Some(there), back) } else { (back, Some(there)) };
+        let at_once = (BYTES_AT_ONCE / job.payload).clamp(1, AT_ONCE);
         let grouped = matches!(job.work, Work::Stream | Work::Paced);
-        Ok(Self { out, back, spins: spins(job), patience: job.patience, grouped })
+        Ok(Self { out, back, spins: spins(job), patience: job.patience, at_once, grouped })
     }
 
     #[inline]
@@ -62,6 +70,16 @@ impl Lines {
         let found = read(message.data());
         message.commit().context("release")?;
         Ok(found)
+    }
+
+    #[inline]
+    pub(crate) fn receive_some(&mut self, each: &mut impl FnMut(&[u8])) -> Result<()> {
+        let back = self.back.as_ref().context("this end only sends")?;
+        let messages = back.drain_batch(self.at_once, self.spins).context("receive")?;
+        for message in &messages {
+            each(message.data());
+        }
+        messages.commit().context("release")
     }
 
     /// Tries again until there is room. What was held back has to go out first, or nobody would make any.

@@ -84,6 +84,14 @@ impl End for Line {
     }
 
     #[inline]
+    fn receive_some(&mut self, each: &mut impl FnMut(&[u8])) -> Result<()> {
+        match self {
+            Self::Messages(lines) => lines.receive_some(each),
+            Self::Calls(_) => bail!("an end for calls receives no messages"),
+        }
+    }
+
+    #[inline]
     fn request<T>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]), read: impl FnOnce(&[u8]) -> T) -> Result<T> {
         match self {
             Self::Calls(calls) => calls.request(len, fill, read),

@@ -2,8 +2,7 @@
 //!
 //! A process has one context with one I/O thread, the library's default; that thread does all the talking, on the CPU of the
 //! end that it works for, and sleeps in between. So there is nothing to spin on: an end that looked without a pause would take
-//! the processor from the thread that it waits for. `park` and `adaptive` are therefore the same wait and only the first is
-//! measured. Messages are written in place, into what the library allocates for each; they are read in place as well. The
+//! the processor from the thread that it waits for. `park` and `adaptive` are the same wait. Messages are written in place, into what the library allocates for each; they are read in place as well. The
 //! bound on queued messages is lowered for long ones, for it counts messages, not bytes.
 
 use std::process::ExitCode;
@@ -48,11 +47,7 @@ impl Rival for ZeroMq {
     }
 
     fn supports(job: &Job) -> Result<(), String> {
-        match job.wait {
-            Wait::Park => Ok(()),
-            Wait::Spin => Err("its I/O thread always sleeps".into()),
-            Wait::Adaptive => Err("no wait that adapts".into()),
-        }
+        if job.wait == Wait::Spin { Err("its I/O thread always sleeps".into()) } else { Ok(()) }
     }
 
     /// The following side binds, and the leading one connects: the library itself waits until there is somebody.
