@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getppid, getrlimit, set_parent_process_death_signal, setrlimit};
 
 use super::client::Clients;
 use super::drive::{Seat, Side};
@@ -169,6 +169,7 @@ fn serve<W: Works>(
         return Err(anyhow!("a job is to be opened first"));
     };
     stay_with(job.parent)?;
+    raise_descriptor_limit()?;
     if let Err(why) = supports(&job) {
         return mouth.say(&Said::Refused(why));
     }
@@ -186,6 +187,12 @@ fn serve<W: Works>(
         mouth.say(&Said::Done(reports))?;
     }
     Ok(())
+}
+
+/// Lets the process have as many descriptors as it may: several hundred clients need more than the usual limit.
+fn raise_descriptor_limit() -> Result<()> {
+    let most = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).context("raise the limit of descriptors")
 }
 
 /// Dies with `parent`, whatever it dies of.
