@@ -1,6 +1,6 @@
 //! Messages: one `publish_subscribe` service of byte slices for each direction.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use iceoryx2::port::publisher::Publisher;
 use iceoryx2::port::subscriber::Subscriber;
 use iceoryx2::prelude::{BackpressureStrategy, PortFactory, ipc};
@@ -17,6 +17,9 @@ const UNDER_WAY: usize = 8 << 20;
 const FEWEST: usize = 2;
 const MOST: usize = 1024;
 
+/// The service of one direction.
+type Service = publish_subscribe::PortFactory<ipc::Service, [u8], ()>;
+
 /// The ends that one side has.
 pub(crate) struct Topic {
     out: Option<Out>,
@@ -29,13 +32,14 @@ struct Out {
 }
 
 struct Back {
+    service: Service,
     subscriber: Subscriber<ipc::Service, [u8], ()>,
     ear: Ear,
 }
 
 impl Topic {
-    /// Each side first makes what it receives by, then waits for what the other receives by: so nothing is published before
-    /// somebody hears it, and the two cannot wait for each other for ever.
+    /// Each side first makes what it receives by, then waits for what the other receives by, and at last joins its own: so
+    /// nothing is published before somebody hears it, and the two cannot wait for each other for ever.
     pub(crate) fn open(node: &Local, job: &Job) -> Result<Self> {
         let (ours, theirs) = if job.role == Role::Lead { ("there", "back") } else { ("back", "there") };
         let both_ways = job.work == Work::RoundTrip;
@@ -43,6 +47,9 @@ impl Topic {
         let sends = both_ways || job.role == Role::Lead;
         let back = receives.then(|| Back::open(node, job, theirs)).transpose()?;
         let out = sends.then(|| Out::open(node, job, ours)).transpose()?;
+        if let Some(back) = &back {
+            back.join(job)?;
+        }
         Ok(Self { out, back })
     }
 
@@ -54,7 +61,8 @@ impl Topic {
         fill(unsafe { bytes_of(sample.payload_mut()) });
         // SAFETY: every byte has a value, as above; the kit has just written all of them.
         let sample = unsafe { sample.assume_init() };
-        sample.send().context("publish")?;
+        let heard = sample.send().context("publish")?;
+        ensure!(heard == 1, "a sample was published to nobody");
         out.ringer.ring()
     }
 
@@ -84,13 +92,21 @@ impl Out {
 impl Back {
     fn open(node: &Local, job: &Job, part: &str) -> Result<Self> {
         let ear = Ear::open(node, job, part)?;
-        let subscriber = service(node, job, part)?.subscriber_builder().create();
-        Ok(Self { subscriber: subscriber.context("make a subscriber")?, ear })
+        let service = service(node, job, part)?;
+        let subscriber = service.subscriber_builder().create().context("make a subscriber")?;
+        Ok(Self { service, subscriber, ear })
+    }
+
+    /// A subscriber connects to a publisher at its next look. Until then a publisher whose queue is full has nobody to wait
+    /// for, and drops what it has.
+    fn join(&self, job: &Job) -> Result<()> {
+        wait_for(job.patience, || self.service.dynamic_config().number_of_publishers() > 0)?;
+        self.subscriber.has_samples().context("connect to the publisher").map(drop)
     }
 }
 
 /// Opens the service `part`, or makes it: whichever end comes first. Both say the same of it.
-fn service(node: &Local, job: &Job, part: &str) -> Result<publish_subscribe::PortFactory<ipc::Service, [u8], ()>> {
+fn service(node: &Local, job: &Job, part: &str) -> Result<Service> {
     let in_turns = job.work == Work::RoundTrip;
     let depth = if in_turns { 1 } else { (UNDER_WAY / job.payload).clamp(FEWEST, MOST) };
     let service = node
