@@ -50,7 +50,7 @@ impl Rival for Iceoryx2 {
     }
 
     fn open(job: &Job) -> Result<Line> {
-        let node = node::of_this_thread()?;
+        let node = node::of_this_thread(job)?;
         Ok(match (job.work, job.role) {
             (Work::Call | Work::FanIn, Role::Lead) => Line::Asking(Asking::open(&node, job)?),
             (Work::Call | Work::FanIn, _) => Line::Serving(Serving::open(&node, job)?),

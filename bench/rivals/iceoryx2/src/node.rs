@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use iceoryx2::prelude::{LogLevel, Node, NodeBuilder, ServiceName, ipc, set_log_level};
+use iceoryx2::prelude::{Config, LogLevel, Node, NodeBuilder, ServiceName, ipc, set_log_level};
 use slipring_bench_kit::patience::nap_until;
 use slipring_bench_kit::rival::Job;
 
@@ -20,14 +20,20 @@ thread_local! {
     static NODE: OnceCell<Local> = const { OnceCell::new() };
 }
 
-/// This thread's node, made when it is first asked for. Making it also removes what processes that died have left.
-pub(crate) fn of_this_thread() -> Result<Local> {
+/// This thread's node, made when it is first asked for. Making it also removes what processes that died have left: looking
+/// for that takes longer the more nodes there are, so of the clients of a crowd only the first does it.
+pub(crate) fn of_this_thread(job: &Job) -> Result<Local> {
     NODE.with(|cell| {
         if let Some(node) = cell.get() {
             return Ok(Rc::clone(node));
         }
         set_log_level(LogLevel::Error);
-        let node = NodeBuilder::new().create::<ipc::Service>().context("make a node")?;
+        let mut config = Config::global_config().clone();
+        let first = job.client == 0;
+        config.global.node.cleanup_dead_nodes_on_creation = first;
+        config.global.node.cleanup_dead_nodes_on_destruction = first;
+        config.global.service.cleanup_dead_nodes_on_open = first;
+        let node = NodeBuilder::new().config(&config).create::<ipc::Service>().context("make a node")?;
         Ok(Rc::clone(cell.get_or_init(|| Rc::new(node))))
     })
 }
