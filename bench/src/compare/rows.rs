@@ -119,7 +119,7 @@ impl CellResult {
 fn row_of(cell: &Cell, system: &System, outcome: &Outcome, floors: &[Row]) -> CompareRow {
     let mut row = Row::new(&cell.work(), system.name());
     row.payload = Some(cell.payload as u64);
-    row.wait = Some(cell.wait.word().to_owned());
+    row.wait = Some(outcome.wait.word().to_owned());
     row.clients = Some(cell.clients as u64);
     row.verified = Some(outcome.is_ok());
     let mut compared = CompareRow {
