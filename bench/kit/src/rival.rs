@@ -14,6 +14,7 @@ mod fresh;
 mod host;
 mod paced;
 mod protocol;
+mod trial;
 
 pub use host::{main, main_in_process};
 pub use protocol::{Block, Job, Report, Role, Said, Told, Wait, Who, Work};
@@ -85,6 +86,16 @@ pub trait End {
     ///
     /// When the message cannot be sent.
     fn send(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()>;
+
+    /// Lets go of what was held back: sends in groups are the best mode of some systems for a stream. Called after the last
+    /// message of a stream's block, and where a paced sender has time until the next; never between two messages of a stream.
+    ///
+    /// # Errors
+    ///
+    /// When the messages cannot be sent.
+    fn flush(&mut self) -> Result<()> {
+        Ok(())
+    }
 
     /// Waits for the next message and hands it to `read`, in place where the system can.
     ///

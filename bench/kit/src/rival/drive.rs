@@ -208,7 +208,8 @@ impl<E: End> Flow for OneWay<'_, E> {
     }
 
     fn end(&mut self) -> Result<()> {
-        self.send(LAST)
+        self.send(LAST)?;
+        self.end.flush()
     }
 }
 

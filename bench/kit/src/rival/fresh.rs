@@ -61,6 +61,7 @@ impl<R: Rival> Fresh<R> {
             fill(bytes, start);
             bytes[job.payload - 1] ^= spoiled;
         })?;
+        end.flush()?;
         self.open.push(end);
         Ok(())
     }

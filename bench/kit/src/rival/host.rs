@@ -7,12 +7,12 @@ use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use anyhow::{Context, Result, anyhow, ensure};
-use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getppid, getrlimit, set_parent_process_death_signal, setrlimit};
 
 use super::client::Clients;
 use super::drive::{Seat, Side};
 use super::fresh::Fresh;
-use super::{Block, End, InProcess, Job, Report, Rival, Role, Said, Told, Who, Work};
+use super::{Block, End, InProcess, Job, Report, Rival, Role, Said, Told, Who, Work, trial};
 use crate::fault::Fault;
 use crate::meter::Used;
 use crate::pin::pin;
@@ -161,12 +161,16 @@ impl Mouth {
 
 fn host<W: Works>(
     who: impl FnOnce() -> Who,
-    supports: impl FnOnce(&Job) -> Result<(), String>,
+    supports: impl Fn(&Job) -> Result<(), String>,
     open: impl FnOnce(&Job) -> Result<W>,
 ) -> ExitCode {
-    if std::env::args().next_back().is_some_and(|last| last == "describe") {
-        println!("{}", serde_json::to_string(&who()).unwrap_or_default());
-        return ExitCode::SUCCESS;
+    match std::env::args().next_back().as_deref() {
+        Some("describe") => {
+            println!("{}", serde_json::to_string(&who()).unwrap_or_default());
+            return ExitCode::SUCCESS;
+        }
+        Some("self-test") => return trial::run(&who(), supports),
+        _ => {}
     }
     let Ok(mut mouth) = Mouth::take() else { return ExitCode::from(Fault::OTHER) };
     let Err(error) = serve(supports, open, &mut mouth) else { return ExitCode::SUCCESS };
@@ -187,6 +191,7 @@ fn serve<W: Works>(
         return Err(anyhow!("a job is to be opened first"));
     };
     stay_with(job.parent)?;
+    raise_descriptor_limit()?;
     if let Err(why) = supports(&job) {
         return mouth.say(&Said::Refused(why));
     }
@@ -204,6 +209,12 @@ fn serve<W: Works>(
         mouth.say(&Said::Done(reports))?;
     }
     Ok(())
+}
+
+/// Lets the process have as many descriptors as it may: several hundred clients need more than the usual limit.
+fn raise_descriptor_limit() -> Result<()> {
+    let most = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).context("raise the limit of descriptors")
 }
 
 /// Dies with `parent`, whatever it dies of.

@@ -27,8 +27,11 @@ pub(super) fn send_paced<E: End>(end: &mut E, job: &Job, block: &Block, seed: &m
         if due - from.min(due) >= span {
             break;
         }
-        while monotonic_ns() < due {
-            std::hint::spin_loop();
+        if monotonic_ns() < due {
+            end.flush()?;
+            while monotonic_ns() < due {
+                std::hint::spin_loop();
+            }
         }
         *seed += 1;
         messages += 1;
@@ -40,6 +43,7 @@ pub(super) fn send_paced<E: End>(end: &mut E, job: &Job, block: &Block, seed: &m
         })?;
     }
     end.send(job.payload, |bytes| fill(bytes, LAST))?;
+    end.flush()?;
     Ok(Moved { messages, time: begin.elapsed() })
 }
 
