@@ -29,6 +29,7 @@ pub(crate) struct OurEnd {
     at_once: usize,
 }
 
+#[expect(clippy::large_enum_variant, reason = "a process has one, and does not move it")]
 enum Line {
     /// One `Bus` each way.
     Pair {

@@ -25,6 +25,8 @@ const SPAN_EACH: Duration = Duration::from_millis(2);
 /// Sessions that are opened in one block.
 const SESSIONS: u64 = 5;
 const MANY_SESSIONS: u64 = 16;
+/// By how much longer blocks are where computing processes take their turns.
+const TURNS: u32 = 5;
 /// How long two idle sides are looked at.
 const IDLE: Duration = Duration::from_secs(2);
 const QUICK_IDLE: Duration = Duration::from_millis(200);
@@ -120,9 +122,14 @@ impl Cell {
         }
     }
 
+    /// Whether messages are requests with replies, of the same length here.
+    pub(super) fn has_replies(&self) -> bool {
+        matches!(self.traffic(), Work::Call | Work::FanIn)
+    }
+
     /// Whether its latencies are the leading side's.
     pub(super) fn is_timed_by_lead(&self) -> bool {
-        matches!(self.traffic(), Work::RoundTrip | Work::Call | Work::FanIn)
+        self.has_replies() || self.traffic() == Work::RoundTrip
     }
 }
 
@@ -131,55 +138,48 @@ pub(super) fn cells(args: &CompareArgs) -> Vec<Cell> {
     args.works().into_iter().flat_map(|work| cells_of(work, args)).collect()
 }
 
-fn cells_of(name: WorkName, args: &CompareArgs) -> Vec<Cell> {
+/// Payloads, those of `--quick`, and ways to wait.
+type Shape = (&'static [usize], &'static [usize], &'static [Wait]);
+
+const SWEEP: [usize; 12] =
+    [8, 32, 64, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20];
+
+fn shape_of(name: WorkName) -> Shape {
     use Wait::{Adaptive, Park, Spin};
-    let sizes = |all: &[usize], quick: &[usize]| {
-        args.payload.clone().unwrap_or_else(|| if args.quick { quick.to_vec() } else { all.to_vec() })
-    };
-    let over = |sizes: Vec<usize>, waits: &[Wait]| -> Vec<Cell> {
-        let cells = waits.iter().flat_map(|&wait| sizes.iter().map(move |&size| Cell::new(name, size, wait, args)));
-        cells.collect()
-    };
-    let with = |cells: Vec<Cell>, change: &dyn Fn(Cell) -> Cell| cells.into_iter().map(change).collect();
     match name {
-        WorkName::Rtt => over(sizes(&[32, 64, 1 << 10, 64 << 10, 1 << 20], &[32, 64 << 10]), &[Spin, Adaptive, Park]),
-        WorkName::Rpc => over(sizes(&[32, 1 << 10, 64 << 10], &[32]), &[Spin, Adaptive, Park]),
-        WorkName::Stream => {
-            let sweep: Vec<usize> =
-                vec![8, 32, 64, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20];
-            over(sizes(&sweep, &[8, 64 << 10, 16 << 20]), &[Spin, Adaptive])
-        }
+        WorkName::Rtt => (&[32, 64, 1 << 10, 64 << 10, 1 << 20], &[32, 64 << 10], &[Spin, Adaptive, Park]),
+        WorkName::Rpc => (&[32, 1 << 10, 64 << 10], &[32], &[Spin, Adaptive, Park]),
+        WorkName::Stream => (&SWEEP, &[8, 64 << 10, 16 << 20], &[Spin, Adaptive]),
+        WorkName::OpenLoop => (&[64], &[64], &[Spin, Adaptive]),
+        WorkName::Wake | WorkName::Idle | WorkName::OneCpu | WorkName::Crowded => (&[32], &[32], &[Adaptive, Park]),
+        WorkName::Connect | WorkName::Memory | WorkName::Fanin => (&[32], &[32], &[Adaptive]),
+    }
+}
+
+fn cells_of(name: WorkName, args: &CompareArgs) -> Vec<Cell> {
+    let (all, quick, waits) = shape_of(name);
+    let sizes = args.payload.clone().unwrap_or_else(|| if args.quick { quick.to_vec() } else { all.to_vec() });
+    let of_wait = |&wait: &Wait| sizes.iter().map(move |&size| Cell::new(name, size, wait, args));
+    waits.iter().flat_map(of_wait).flat_map(|cell| variants(cell, args.quick)).collect()
+}
+
+/// What a work makes of one payload and one way to wait.
+fn variants(cell: Cell, quick: bool) -> Vec<Cell> {
+    match cell.name {
         WorkName::OpenLoop => {
-            let loads: &[u32] = if args.quick { &[50] } else { &[10, 50, 80] };
-            let cells = over(sizes(&[64], &[64]), &[Spin, Adaptive]);
-            loads.iter().flat_map(|&load| cells.iter().map(move |cell| Cell { load: Some(load), ..*cell })).collect()
+            let loads: &[u32] = if quick { &[50] } else { &[10, 50, 80] };
+            loads.iter().map(|&load| Cell { load: Some(load), ..cell }).collect()
         }
-        WorkName::Wake => over(sizes(&[32], &[32]), &[Adaptive, Park]),
-        WorkName::Connect => over(sizes(&[32], &[32]), &[Adaptive]),
-        WorkName::Memory => with(over(sizes(&[64], &[64]), &[Adaptive]), &|cell| Cell { rounds: QUICK, ..cell }),
-        WorkName::Idle => {
-            let span = if args.quick { QUICK_IDLE } else { IDLE };
-            with(over(sizes(&[32], &[32]), &[Adaptive, Park]), &|cell| Cell { span, rounds: 1, ..cell })
-        }
-        WorkName::OneCpu => {
-            with(over(sizes(&[32], &[32]), &[Adaptive, Park]), &|cell| Cell { place: Place::Together, ..cell })
-        }
-        WorkName::Crowded => with(over(sizes(&[32], &[32]), &[Adaptive, Park]), &|cell| Cell {
-            place: Place::Crowded,
-            // Several turns of the scheduler.
-            span: cell.span * 5,
-            ..cell
-        }),
         WorkName::Fanin => {
-            let crowds: &[usize] = if args.quick { &[1, 8] } else { &[1, 8, 64, 512] };
-            let cells = over(sizes(&[32], &[32]), &[Adaptive]);
-            let crowd = |clients: usize| {
-                cells.iter().map(move |cell| {
-                    let span = cell.span.max(SPAN_EACH * clients as u32);
-                    Cell { clients, span, ..*cell }
-                })
-            };
-            crowds.iter().flat_map(|&clients| crowd(clients)).collect()
+            let crowds: &[usize] = if quick { &[1, 8] } else { &[1, 8, 64, 512] };
+            let span = |clients| cell.span.max(SPAN_EACH * clients as u32);
+            crowds.iter().map(|&clients| Cell { clients, span: span(clients), ..cell }).collect()
         }
+        WorkName::Memory => vec![Cell { rounds: QUICK, ..cell }],
+        WorkName::Idle => vec![Cell { span: if quick { QUICK_IDLE } else { IDLE }, rounds: 1, ..cell }],
+        WorkName::OneCpu => vec![Cell { place: Place::Together, ..cell }],
+        // Several turns of the scheduler.
+        WorkName::Crowded => vec![Cell { place: Place::Crowded, span: cell.span * TURNS, ..cell }],
+        _ => vec![cell],
     }
 }

@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use slipring_bench_kit::rival::{Block, Job, Role};
+use slipring_bench_kit::rival::{Block, Job, Role, Wait};
 
 use super::busy::Busy;
 use super::cells::{Cell, Figure, Place};
@@ -37,6 +37,8 @@ pub(super) struct Arena<'r> {
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) fate: Fate,
+    /// How it waited.
+    pub(super) wait: Wait,
     pub(super) tally: Tally,
     pub(super) moved: Moved,
     /// Of the busier side, and of both together.
@@ -52,9 +54,10 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
-    fn new() -> Self {
+    fn new(wait: Wait) -> Self {
         Self {
             fate: Fate::new(Status::Ok, ""),
+            wait,
             tally: Tally::new(),
             moved: Moved::default(),
             used: Used::default(),
@@ -96,13 +99,10 @@ pub(super) fn run(
     let _busy = (cell.place == Place::Crowded).then(|| Busy::start(arena.cpus));
     let mut seats: Vec<Seat> = Vec::new();
     for (index, system) in systems.iter().enumerate() {
-        let mut seat = Seat { player: None, outcome: Outcome::new() };
-        let started = match &left_out[index] {
-            Some(fate) => Err(fate.clone()),
-            None => Player::start(system, &job(arena, cell, &format!("{number}-{index}")), Patience(arena.patience)),
-        };
-        match started {
-            Ok(player) => seat.player = Some(player),
+        let mut seat = Seat { player: None, outcome: Outcome::new(cell.wait) };
+        let name = format!("{number}-{index}");
+        match left_out[index].clone().map_or_else(|| start(arena, cell, system, &name), Err) {
+            Ok((player, wait)) => (seat.player, seat.outcome.wait) = (Some(player), wait),
             Err(fate) => seat.out(fate),
         }
         seats.push(seat);
@@ -124,6 +124,20 @@ pub(super) fn run(
         }
     }
     seats.into_iter().map(|seat| seat.outcome).collect()
+}
+
+/// Starts a system's processes, and answers how they wait. One that has no mixture of spinning and sleeping of its own does what
+/// it does by default, which is to sleep.
+fn start(arena: &Arena<'_>, cell: &Cell, system: &System, name: &str) -> Result<(Player, Wait), Fate> {
+    let job = job(arena, cell, name);
+    let patience = Patience(arena.patience);
+    match Player::start(system, &job, patience) {
+        Err(fate) if fate.status == Status::Unsupported && cell.wait == Wait::Adaptive => {
+            let sleeping = Job { wait: Wait::Park, name: format!("{}p", job.name), ..job };
+            Player::start(system, &sleeping, patience).map(|player| (player, Wait::Park))
+        }
+        started => started.map(|player| (player, cell.wait)),
+    }
 }
 
 fn job(arena: &Arena<'_>, cell: &Cell, name: &str) -> Job {

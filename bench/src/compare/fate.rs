@@ -55,12 +55,41 @@ impl Fate {
 
 /// The fault that the whole program ends with, after everything was measured and told: the worst thing that befell a system.
 pub(super) fn verdict<'f>(fates: impl Iterator<Item = (&'f str, &'f Fate)>) -> anyhow::Result<()> {
-    let bad = fates.filter(|(_, fate)| fate.status > Status::Unsupported);
-    let Some((system, fate)) = bad.max_by_key(|(_, fate)| fate.status) else { return Ok(()) };
+    let worst = fates.max_by_key(|(_, fate)| weight(fate.status)).filter(|(_, fate)| weight(fate.status) > 0);
+    let Some((system, fate)) = worst else { return Ok(()) };
     let why = format!("{system}: {}: {}", fate.status.word(), fate.why);
     Err(match fate.status {
         Status::Damaged => Fault::Damaged(why).into(),
         Status::Died | Status::Hung => Fault::Died(why).into(),
         _ => anyhow::anyhow!(why),
     })
+}
+
+/// How much a fate weighs for the whole program: data that is lost more than a process, and that more than a reason given.
+fn weight(status: Status) -> u8 {
+    match status {
+        Status::Ok | Status::Unsupported => 0,
+        Status::Failed => 1,
+        Status::Hung | Status::Died => 2,
+        Status::Damaged => 3,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(fates: &[Status]) -> Option<u8> {
+        let fates: Vec<Fate> = fates.iter().map(|&status| Fate::new(status, "why")).collect();
+        verdict(fates.iter().map(|fate| ("one", fate))).err().map(|error| Fault::code_of(&error))
+    }
+
+    #[test]
+    fn the_program_ends_with_the_worst_of_all_codes() {
+        assert_eq!(code(&[Status::Ok, Status::Unsupported]), None);
+        assert_eq!(code(&[Status::Ok, Status::Failed]), Some(1));
+        assert_eq!(code(&[Status::Failed, Status::Hung, Status::Ok]), Some(4));
+        assert_eq!(code(&[Status::Died, Status::Failed]), Some(4));
+        assert_eq!(code(&[Status::Damaged, Status::Died, Status::Hung]), Some(3));
+    }
 }

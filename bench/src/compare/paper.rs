@@ -47,6 +47,7 @@ fn table(result: &CellResult) -> Table {
     let headings = [
         "system",
         "version",
+        "wait",
         "p50",
         "p90",
         "p99",
@@ -93,6 +94,7 @@ fn cells(compared: &CompareRow, entry: Option<&Entry>) -> Vec<String> {
     vec![
         row.system.clone(),
         compared.version.clone().unwrap_or_default(),
+        row.wait.clone().unwrap_or_default(),
         ns(row.p50_ns),
         ns(row.p90_ns),
         ns(row.p99_ns),

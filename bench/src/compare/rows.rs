@@ -119,8 +119,9 @@ impl CellResult {
 fn row_of(cell: &Cell, system: &System, outcome: &Outcome, floors: &[Row]) -> CompareRow {
     let mut row = Row::new(&cell.work(), system.name());
     row.payload = Some(cell.payload as u64);
-    row.wait = Some(cell.wait.word().to_owned());
+    row.wait = Some(outcome.wait.word().to_owned());
     row.clients = Some(cell.clients as u64);
+    row.reply = cell.has_replies().then_some(cell.payload as u64);
     row.verified = Some(outcome.is_ok());
     let mut compared = CompareRow {
         version: Some(system.who.version.clone()),
@@ -132,7 +133,8 @@ fn row_of(cell: &Cell, system: &System, outcome: &Outcome, floors: &[Row]) -> Co
     if outcome.is_ok() {
         compared.row = measured(compared.row, cell, outcome);
         let cpu = outcome.used_by_both.cpu.as_nanos() as f64 / outcome.messages as f64;
-        compared.cpu_ns_per_message = Some(cpu).filter(|cpu| cpu.is_finite());
+        // A sender that spins to each start of a pace says nothing about the system.
+        compared.cpu_ns_per_message = Some(cpu).filter(|cpu| cpu.is_finite() && cell.load.is_none());
         compared.row = against_floor(compared.row, cell, floors);
     }
     compared

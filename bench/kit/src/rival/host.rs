@@ -71,47 +71,69 @@ impl<R: Rival> Works for Stand<R> {
     }
 }
 
-/// Both ends of a system between threads: the leading one here, the following one on a thread of its own.
-struct Pair<E> {
-    lead: Seat<E>,
-    tell: Sender<Block>,
-    heard: Receiver<Result<Report>>,
+/// Both ends of a system between threads, each on one of its own. The first thread only listens to them: when one fails while
+/// the other waits for it in vain, the process ends with the cause.
+struct Pair {
+    tell: [Sender<Block>; 2],
+    heard: Receiver<(Side, Result<Report>)>,
 }
 
-impl<E: End + Send + 'static> Pair<E> {
-    fn open(job: &Job, [lead, follow]: [E; 2]) -> Result<Self> {
-        let (tell, blocks) = channel::<Block>();
+impl Pair {
+    fn open<E: End + Send + 'static>(job: &Job, [lead, follow]: [E; 2]) -> Result<Self> {
         let (report, heard) = channel();
-        let job = job.clone();
-        let work = move || {
-            let pinned = job.cpus.map_or(Ok(()), |cpus| pin(cpus[1]));
-            if report.send(pinned.map(|()| Report::default())).is_err() {
+        let ends = [(Side::Lead, lead), (Side::Follow, follow)];
+        let tell = ends.map(|(side, end)| start_end(job, side, end, report.clone()));
+        let [lead, follow] = tell;
+        let pair = Self { tell: [lead?, follow?], heard };
+        pair.gather()?;
+        Ok(pair)
+    }
+
+    /// What both say, the leading one's first.
+    fn gather(&self) -> Result<Vec<Report>> {
+        let mut reports = [Report::default(), Report::default()];
+        for _ in 0..reports.len() {
+            let (side, report) = self.heard.recv().context("both threads are gone")?;
+            reports[usize::from(side == Side::Follow)] = report?;
+        }
+        Ok(reports.into())
+    }
+}
+
+impl Works for Pair {
+    fn block(&mut self, _: &Job, block: &Block, _: &mut Mouth) -> Result<Vec<Report>> {
+        for tell in self.tell.iter().rev() {
+            tell.send(*block).context("a thread is gone")?;
+        }
+        self.gather()
+    }
+}
+
+/// Starts the thread of one end, which says first that it stands, and then what it saw of each block. It ends with its first
+/// failure, and takes its end with it.
+fn start_end<E: End + Send + 'static>(
+    job: &Job,
+    side: Side,
+    end: E,
+    report: Sender<(Side, Result<Report>)>,
+) -> Result<Sender<Block>> {
+    let (tell, blocks) = channel::<Block>();
+    let job = job.clone();
+    let work = move || {
+        let mut seat = Seat::new(end, side);
+        let pinned = job.cpus.map_or(Ok(()), |cpus| pin(cpus[usize::from(side == Side::Follow)]));
+        let mut found = pinned.map(|()| Report::default());
+        loop {
+            let failed = found.is_err();
+            if report.send((side, found)).is_err() || failed {
                 return;
             }
-            let mut seat = Seat::new(follow, Side::Follow);
-            for block in blocks {
-                let found = measured(&mut seat, &job, &block);
-                let failed = found.is_err();
-                // A side that failed drops its end, so that the other does not wait for it.
-                if report.send(found).is_err() || failed {
-                    return;
-                }
-            }
-        };
-        std::thread::Builder::new().spawn(work).context("start the following thread")?;
-        heard.recv().context("the following thread is gone")??;
-        Ok(Self { lead: Seat::new(lead, Side::Lead), tell, heard })
-    }
-}
-
-impl<E: End + Send + 'static> Works for Pair<E> {
-    fn block(&mut self, job: &Job, block: &Block, _: &mut Mouth) -> Result<Vec<Report>> {
-        self.tell.send(*block).context("the following thread is gone")?;
-        let lead = measured(&mut self.lead, job, block);
-        // Damage is found by the following side, and explains what the leading side then meets.
-        let follow = self.heard.recv().context("the following thread is gone")??;
-        Ok(vec![lead?, follow])
-    }
+            let Ok(block) = blocks.recv() else { return };
+            found = measured(&mut seat, &job, &block);
+        }
+    };
+    std::thread::Builder::new().spawn(work).context("start a thread")?;
+    Ok(tell)
 }
 
 fn measured<E: End>(seat: &mut Seat<E>, job: &Job, block: &Block) -> Result<Report> {
@@ -201,4 +223,120 @@ fn stay_with(parent: u32) -> Result<()> {
     let now = getppid().map(Pid::as_raw_nonzero).map(|pid| pid.get().unsigned_abs());
     ensure!(now == Some(parent), "the parent is gone");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rival::Wait;
+    use std::time::Duration;
+
+    /// A system between two threads, of one channel each way.
+    struct Channel {
+        out: Sender<Vec<u8>>,
+        back: Receiver<Vec<u8>>,
+        /// The message of those received that is lost; 0 loses none.
+        loses: u64,
+        received: u64,
+    }
+
+    impl End for Channel {
+        fn send(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()> {
+            let mut message = vec![0; len];
+            fill(&mut message);
+            self.out.send(message).map_err(|_| anyhow!("gone"))
+        }
+
+        fn receive<T>(&mut self, read: impl FnOnce(&[u8]) -> T) -> Result<T> {
+            let wait = Duration::from_secs(60);
+            self.received += 1;
+            if self.received == self.loses {
+                self.back.recv_timeout(wait)?;
+            }
+            Ok(read(&self.back.recv_timeout(wait)?))
+        }
+
+        fn request<T>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]), read: impl FnOnce(&[u8]) -> T) -> Result<T> {
+            self.send(len, fill)?;
+            self.receive(read)
+        }
+
+        fn serve<T>(
+            &mut self,
+            reply: usize,
+            read: impl FnOnce(&[u8]) -> T,
+            fill: impl FnOnce(&mut [u8], &T),
+        ) -> Result<T> {
+            let found = self.receive(read)?;
+            self.send(reply, |bytes| fill(bytes, &found))?;
+            Ok(found)
+        }
+    }
+
+    fn job(work: Work, damage: u64) -> Job {
+        Job {
+            parent: 0,
+            role: Role::Both,
+            work,
+            wait: Wait::Park,
+            payload: 40,
+            reply: 24,
+            dir: "/nowhere".into(),
+            name: "none".to_owned(),
+            cpus: None,
+            clients: 1,
+            client: 0,
+            here: 1,
+            patience: Duration::from_secs(60),
+            damage,
+        }
+    }
+
+    /// Two blocks of a hundred messages: the reports of the second.
+    fn run(work: Work, gap: Duration, (damage, loses): (u64, u64)) -> Result<Vec<Report>> {
+        let ((out, far_back), (far_out, back)) = (channel(), channel());
+        let lead = Channel { out, back, loses: 0, received: 0 };
+        let follow = Channel { out: far_out, back: far_back, loses, received: 0 };
+        let job = job(work, damage);
+        let mut pair = Pair::open(&job, [lead, follow])?;
+        let mut mouth = Mouth(File::options().write(true).open("/dev/null")?);
+        let block = Block { span: Duration::from_secs(60), count: 100, gap };
+        pair.block(&job, &block, &mut mouth)?;
+        pair.block(&job, &block, &mut mouth)
+    }
+
+    #[test]
+    fn each_pattern_counts_all_its_messages_on_the_side_that_knows() {
+        let seen = |work, gap| {
+            let [lead, follow] = run(work, gap, (0, 0)).unwrap().try_into().expect("two reports");
+            let samples = |report: &Report| report.counts.iter().map(|&(_, count)| count).sum::<u64>();
+            let messages = (lead.moved.messages, follow.moved.messages);
+            (messages, (samples(&lead), samples(&follow)))
+        };
+        let none = Duration::ZERO;
+        assert_eq!(seen(Work::RoundTrip, none), ((100, 0), (100, 0)));
+        assert_eq!(seen(Work::Call, none), ((100, 0), (100, 0)));
+        // The first one starts the clock, and the one that ends the block is one more.
+        assert_eq!(seen(Work::Stream, none), ((0, 100), (0, 0)));
+        assert_eq!(seen(Work::Paced, none), ((100, 100), (0, 100)));
+        assert_eq!(seen(Work::Paced, Duration::from_micros(10)), ((100, 100), (0, 100)));
+    }
+
+    #[test]
+    fn damage_and_loss_are_found_in_each_pattern() {
+        let pace = Duration::from_micros(10);
+        for (work, gap) in [
+            (Work::RoundTrip, Duration::ZERO),
+            (Work::Call, Duration::ZERO),
+            (Work::Stream, Duration::ZERO),
+            (Work::Paced, pace),
+        ] {
+            let error = run(work, gap, (42, 0)).unwrap_err();
+            assert_eq!(Fault::code_of(&error), 3, "{work:?}: {error:#}");
+        }
+        for (work, gap) in [(Work::Stream, Duration::ZERO), (Work::Paced, pace)] {
+            let error = run(work, gap, (0, 42)).unwrap_err();
+            assert_eq!(Fault::code_of(&error), 3, "{work:?}: {error:#}");
+        }
+    }
 }

@@ -26,7 +26,8 @@ pub enum Role {
 pub enum Wait {
     /// Looks without a pause and never asks the kernel to sleep.
     Spin,
-    /// Looks for a while, then sleeps: what the system does by default where it adapts.
+    /// Looks for a while, then sleeps: what the system does by default where it adapts. One that does not says so, and is
+    /// measured parked.
     Adaptive,
     /// Sleeps in the kernel at once, or as soon as the system can.
     Park,
