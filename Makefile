@@ -18,7 +18,7 @@ help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 run: ## build, then the main job on real input: FILE=... to choose the file
-	$(CARGO) build --release -p slipring-bench
+	$(CARGO) build --release -p slipring-bench --bin slipring-bench
 	$(CARGO) run --quiet --release -p slipring-bench -- run $(if $(FILE),--file "$(FILE)")
 
 test: ## everything that CI runs: tests, models, lints, and the short version of each campaign

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Measures the works beside their floors and writes a record: bench/record/<cpu-model>-<n>cpu/<date>/<work>.jsonl, with the
 # machine and the command lines beside it. `quick` runs everything shortly into a temporary folder: it tests the harness,
-# and says nothing about speed. SECONDS_EACH=n: how long each work takes (10).
+# and says nothing about speed. SECONDS_EACH=n: how long each work takes (10). Then slipring and the systems that
+# bench/rivals/build.sh can build are compared, COMPARE_SECONDS=n for each in each row (1).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mode=${1:-full}
 seconds=${SECONDS_EACH:-10}
-cargo build --release --quiet -p slipring-bench
+cargo build --release --quiet -p slipring-bench --bin slipring-bench
 bench=${CARGO_TARGET_DIR:-target}/release/slipring-bench
 
 if [ "$mode" = quick ]; then
@@ -61,7 +62,7 @@ at_least() {
     awk -v each="$seconds" -v least="$1" 'BEGIN { print each > least ? each : least }'
 }
 
-rm -f "$folder"/*.jsonl
+rm -rf "$folder"/*.jsonl "$folder"/compare "$folder"/compare-in-turns
 measure floor --seconds "$seconds"
 measure rtt --payload 32 --wait spin,adaptive --api copy,claim --seconds "$seconds"
 measure rtt --payload 32 --wait park --seconds "$seconds"
@@ -110,5 +111,40 @@ else
     fi
     measure idle --seconds 60
     measure death --seconds 10
+fi
+
+# Real-time priority by turns: another system may spin for ever on every processor, and what ends it must get one, too.
+turns=()
+if [ ${#prefix[@]} -gt 0 ]; then turns=(chrt -r 10); fi
+
+# Systems that are not there, or do not work here, are no failure; damage is, and so is slipring itself when it fails.
+compare() {
+    local where=$1 code=0
+    shift
+    "${turns[@]}" "$bench" compare --record "$folder/$where" "$@" > "$folder/$where.txt" || code=$?
+    local rows=$folder/$where/compare.jsonl
+    if [ "$code" = 2 ] || [ "$code" = 3 ]; then exit "$code"; fi
+    if [ "$(grep '"system":"slipring"' "$rows" | grep -cv '"status":"ok"')" != 0 ]; then
+        echo "  compare $*: slipring failed"
+        exit 4
+    fi
+    rm "$folder/$where.txt"
+    echo "  compare $*: $(wc -l < "$rows") rows"
+}
+
+compare_in_turns() {
+    local turns=()
+    compare "$@"
+}
+
+apart=rtt,rpc,stream,open-loop,wake,connect,memory,idle
+if [ "$mode" = quick ]; then
+    bench/rivals/build.sh unix-stream
+    compare compare --quick --works "$apart"
+    compare_in_turns compare-in-turns --quick --works one-cpu,crowded,fanin
+else
+    bench/rivals/build.sh
+    compare compare --works "$apart" --seconds "${COMPARE_SECONDS:-1}"
+    compare_in_turns compare-in-turns --works one-cpu,crowded,fanin --seconds "${COMPARE_SECONDS:-1}"
 fi
 echo "record: $([ "$mode" = quick ] && echo 'none (quick)' || echo "$folder")"

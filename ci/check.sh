@@ -7,6 +7,8 @@ say() { printf '\n== %s\n' "$*"; }
 if cargo fmt --version >/dev/null 2>&1; then
     say "format"
     cargo fmt --all --check
+    # Outside the workspace, each with a manifest of its own.
+    for manifest in bench/rivals/*/Cargo.toml; do cargo fmt --manifest-path "$manifest" --check; done
 else
     say "skipped: format (no rustfmt in this toolchain)"
 fi

@@ -112,15 +112,25 @@ impl Bench {
 
     /// Shows a row: at once as JSON, or keeps it for the table at the end.
     pub(crate) fn show(&mut self, mut row: Row) -> Result<()> {
-        row.cpus = row.cpus.or_else(|| self.cpus.label());
-        row.steal_pct = self.steal.percent();
-        row.commit.clone_from(&self.commit);
+        self.place(&mut row);
         if self.json {
             let line = serde_json::to_string(&row).context("write a row as JSON")?;
             writeln!(std::io::stdout(), "{line}").context("write a row")?;
         }
         self.rows.push(row);
         Ok(())
+    }
+
+    /// Says in a row where and of what it was measured.
+    pub(crate) fn place(&self, row: &mut Row) {
+        row.cpus = row.cpus.take().or_else(|| self.cpus.label());
+        row.steal_pct = self.steal_percent();
+        row.commit.clone_from(&self.commit);
+    }
+
+    /// How much of the CPUs' time the host took away so far.
+    pub(crate) fn steal_percent(&self) -> Option<f64> {
+        self.steal.percent()
     }
 
     /// Ends the command: prints the table for people, if it is for people.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::compare::CompareArgs;
 use crate::fanin::{Crowd, Entry};
 use crate::fault::Fault;
 use crate::pin::parse_pair;
@@ -48,6 +49,8 @@ pub(crate) enum Work {
     Idle(IdleArgs),
     /// From the SIGKILL of one side to the other side's error. The row's `wait` says what the survivor was doing.
     Death(DeathArgs),
+    /// slipring beside other systems (bench/rivals), on the same work in turns; ratios with their intervals.
+    Compare(CompareArgs),
     /// A tour for newcomers: a real file, round trips, a kill, and what is left behind, beside pipe and Unix socket.
     Run(RunArgs),
     /// One process of a measurement; started by the others.
@@ -55,6 +58,18 @@ pub(crate) enum Work {
     Worker {
         /// What to do, as JSON.
         task: String,
+    },
+    /// slipring as one system of `compare`; started by it.
+    #[command(hide = true)]
+    Ours {
+        /// `describe` asks who it is.
+        describe: Option<String>,
+    },
+    /// A process that computes; started by `compare`.
+    #[command(hide = true)]
+    Busy {
+        /// Where.
+        cpu: usize,
     },
 }
 

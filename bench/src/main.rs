@@ -1,9 +1,10 @@
 //! `slipring-bench`: latency and throughput of slipring between two processes, beside floors measured in the same run.
 //!
 //! The starting process reads the command line, starts two worker processes of this same program, sleeps while they
-//! measure, and prints what they found. From the bottom up: `payload` is what is sent and checked, `echo`, `inflight` and
-//! `flow` are the patterns of traffic, `floor`, `bus`, `fresh`, `handover`, `beside`, `calls` and `wire` the systems that carry it, `lane`
-//! and `blocks` measure several of them in turns, `worker` and `crew` are the processes, and one file for each work stands on top.
+//! measure, and prints what they found. What is sent and checked, how it is timed and in which patterns is
+//! `slipring_bench_kit`. From the bottom up: `floor`, `bus`, `fresh`, `handover`, `beside`, `calls` and `wire` are the systems that
+//! carry it, `lane` and `blocks` measure several of them in turns, `worker` and `crew` are the processes, and one file for each
+//! work stands on top. `compare` stands apart: it has slipring (`ours`) and other systems do the same work as programs of their own.
 
 mod bench;
 mod beside;
@@ -11,27 +12,21 @@ mod blocks;
 mod bus;
 mod calls;
 mod cli;
-mod clock;
+mod compare;
 mod connect;
 mod connect_many;
 mod crew;
 mod death;
-mod echo;
 mod fanin;
-mod fault;
 mod floor;
 mod floor_lanes;
 mod floors;
-mod flow;
 mod fresh;
 mod handover;
 mod idle;
-mod inflight;
 mod lane;
 mod link;
-mod meter;
-mod payload;
-mod pin;
+mod ours;
 mod plan;
 mod report;
 mod row;
@@ -41,7 +36,6 @@ mod run;
 mod shared;
 mod stream;
 mod table;
-mod tally;
 mod twin;
 mod wake;
 mod watchdog;
@@ -51,13 +45,18 @@ mod worker;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+// Shared with every system that is compared, and known here by the same names.
+use slipring_bench_kit::{clock, echo, fault, flow, inflight, meter, payload, pin, rival, tally};
 
 use crate::cli::{Cli, Work};
 use crate::fault::Fault;
+use crate::ours::Ours;
 
 fn main() -> ExitCode {
     let done = match Cli::parse().work {
         Work::Worker { task } => return worker::main(&task),
+        Work::Ours { .. } => return rival::main::<Ours>(),
+        Work::Busy { cpu } => return compare::compute(cpu),
         Work::Floor(args) => floors::measure(&args),
         Work::Rtt(args) => rtt::measure(&args),
         Work::Rpc(args) => rpc::measure(&args),
@@ -69,6 +68,7 @@ fn main() -> ExitCode {
         Work::Connect(args) => connect::measure(&args),
         Work::Idle(args) => idle::measure(&args),
         Work::Death(args) => death::measure(&args),
+        Work::Compare(args) => compare::compare(&args),
         Work::Run(args) => run::tour(&args),
     };
     match done {

@@ -27,6 +27,16 @@ impl Table {
         }
         self
     }
+
+    /// The table in Markdown.
+    pub(crate) fn markdown(&self) -> String {
+        let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+        let mut lines = self.lines.iter();
+        let Some(headings) = lines.next() else { return String::new() };
+        let rule: Vec<String> =
+            (0..headings.len()).map(|column| if column == 0 { "---" } else { "---:" }.to_owned()).collect();
+        line(headings) + &line(&rule) + &lines.map(|cells| line(cells)).collect::<String>()
+    }
 }
 
 impl fmt::Display for Table {
@@ -81,6 +91,13 @@ mod tests {
         table.line(vec!["a".into(), "7 ns".into(), String::new()]);
         let text = table.without_empty_columns().to_string();
         assert_eq!(text, "  system       p50\n  slipring  300 ns\n  a           7 ns\n");
+    }
+
+    #[test]
+    fn markdown_has_a_rule_under_its_headings() {
+        let mut table = Table::new(&["system", "p50"]);
+        table.line(vec!["slipring".into(), "300 ns".into()]);
+        assert_eq!(table.markdown(), "| system | p50 |\n| --- | ---: |\n| slipring | 300 ns |\n");
     }
 
     #[test]

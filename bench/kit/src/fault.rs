@@ -7,7 +7,7 @@ use std::fmt;
 
 /// A fault with an exit code of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// The command line asks for something that cannot be.
     Usage(String),
     /// A payload was lost, repeated or changed, or an end was told the wrong cause.
@@ -18,10 +18,10 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// The exit code of every error that is no fault: the measurement could not be set up.
-    pub(crate) const OTHER: u8 = 1;
+    pub const OTHER: u8 = 1;
 
     /// The exit code: 2 usage, 3 damage, 4 death.
-    pub(crate) fn code(&self) -> u8 {
+    pub fn code(&self) -> u8 {
         match self {
             Self::Usage(_) => 2,
             Self::Damaged(_) => 3,
@@ -30,7 +30,7 @@ impl Fault {
     }
 
     /// The fault of `code`, as a worker process reported it, or `None` for a code that no fault has.
-    pub(crate) fn from_code(code: u8, why: String) -> Option<Self> {
+    pub fn from_code(code: u8, why: String) -> Option<Self> {
         match code {
             2 => Some(Self::Usage(why)),
             3 => Some(Self::Damaged(why)),
@@ -40,7 +40,7 @@ impl Fault {
     }
 
     /// The exit code that `error` calls for.
-    pub(crate) fn code_of(error: &anyhow::Error) -> u8 {
+    pub fn code_of(error: &anyhow::Error) -> u8 {
         error.downcast_ref::<Self>().map_or(Self::OTHER, Self::code)
     }
 }

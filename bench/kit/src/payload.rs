@@ -17,7 +17,7 @@ const TURN: usize = 4;
 
 /// Writes the pattern of `seed` over all of `bytes`. A tail shorter than a word gets the first bytes of the next word.
 #[inline]
-pub(crate) fn fill(bytes: &mut [u8], seed: u64) {
+pub fn fill(bytes: &mut [u8], seed: u64) {
     let mut value = seed;
     let (words, tail) = bytes.as_chunks_mut::<WORD>();
     let (turns, rest) = words.as_chunks_mut::<TURN>();
@@ -43,7 +43,7 @@ fn fill_tail(tail: &mut [u8], value: u64) {
 
 /// Reads all of `bytes` and adds up its words; a shorter tail counts as a word filled up with zeros.
 #[inline]
-pub(crate) fn sum(bytes: &[u8]) -> u64 {
+pub fn sum(bytes: &[u8]) -> u64 {
     let (words, tail) = bytes.as_chunks::<WORD>();
     let (turns, rest) = words.as_chunks::<TURN>();
     let mut totals = [0u64; TURN];
@@ -66,7 +66,7 @@ fn sum_tail(tail: &[u8]) -> u64 {
 
 /// What [`sum`] finds in `len` bytes that [`fill`] wrote with `seed`.
 #[inline]
-pub(crate) fn expected(seed: u64, len: usize) -> u64 {
+pub fn expected(seed: u64, len: usize) -> u64 {
     let words = (len / WORD) as u64;
     debug_assert!(words <= 1 << 32, "the product below is exact up to payloads of 32 GiB");
     // 0 + 1 + ... + (words - 1).
@@ -78,7 +78,7 @@ pub(crate) fn expected(seed: u64, len: usize) -> u64 {
 }
 
 /// The seed that [`fill`] was given, as the first word still shows it. Shorter payloads have none.
-pub(crate) fn seed_of(bytes: &[u8]) -> Option<u64> {
+pub fn seed_of(bytes: &[u8]) -> Option<u64> {
     bytes.first_chunk::<WORD>().map(|word| u64::from_le_bytes(*word))
 }
 

@@ -18,10 +18,10 @@ const PER_LOOK: u64 = 512;
 const SMALL: usize = 4096;
 
 /// However long a message takes, a block has this many: the first one starts the receiving side's clock and does not count.
-pub(crate) const LEAST: u64 = 3;
+pub const LEAST: u64 = 3;
 
 /// A one-way line for messages of one payload length.
-pub(crate) trait Flow {
+pub trait Flow {
     /// Sends the pattern of `seed`, waiting for room.
     fn send(&mut self, seed: u64) -> Result<()>;
 
@@ -45,16 +45,16 @@ pub(crate) trait Flow {
 
 /// What one block moved.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Moved {
+pub struct Moved {
     /// Messages read.
-    pub(crate) messages: u64,
+    pub messages: u64,
     /// From the first message to the end of the block, at the receiving side.
-    pub(crate) time: Duration,
+    pub time: Duration,
 }
 
 /// The sending side of one block. `seed` runs on from block to block; `damage` is a message to spoil, to prove that
 /// the other side sees it.
-pub(crate) fn send_block(line: &mut impl Flow, len: usize, limit: Limit, seed: &mut u64, damage: u64) -> Result<()> {
+pub fn send_block(line: &mut impl Flow, len: usize, limit: Limit, seed: &mut u64, damage: u64) -> Result<()> {
     let begin = Instant::now();
     let per_look = if len <= SMALL { PER_LOOK } else { 1 };
     let mut left = limit.count.min(line.most());
@@ -73,7 +73,7 @@ pub(crate) fn send_block(line: &mut impl Flow, len: usize, limit: Limit, seed: &
 
 /// The receiving side of one block. The clock starts when the first messages are there: before that the sender had not
 /// begun, and they are not counted.
-pub(crate) fn receive_block(line: &mut impl Flow, len: usize, seed: &mut u64) -> Result<Moved> {
+pub fn receive_block(line: &mut impl Flow, len: usize, seed: &mut u64) -> Result<Moved> {
     let mut receive = |seed: &mut u64| {
         line.receive(&mut |sum| {
             *seed += 1;

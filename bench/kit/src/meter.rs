@@ -13,35 +13,66 @@ use serde::{Deserialize, Serialize};
 
 /// Processor time and wake-ups of one process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Used {
-    pub(crate) cpu: Duration,
+pub struct Used {
+    /// Processor time.
+    pub cpu: Duration,
     /// How often it gave up its CPU of its own accord: each was followed by a wake-up.
-    pub(crate) wakeups: u64,
+    pub wakeups: u64,
 }
 
 impl Used {
     /// What this process has used so far.
-    pub(crate) fn by_self() -> Result<Self> {
+    pub fn by_self() -> Result<Self> {
         let spent = clock_gettime(ClockId::ProcessCPUTime);
         let cpu = Duration::new(spent.tv_sec.unsigned_abs(), spent.tv_nsec.unsigned_abs() as u32);
         Ok(Self { cpu, wakeups: switches("self")? })
     }
 
+    /// What the calling thread has used so far.
+    pub fn by_thread() -> Result<Self> {
+        let spent = clock_gettime(ClockId::ThreadCPUTime);
+        let cpu = Duration::new(spent.tv_sec.unsigned_abs(), spent.tv_nsec.unsigned_abs() as u32);
+        Ok(Self { cpu, wakeups: switches("thread-self")? })
+    }
+
     /// What process `pid`, of one thread, had used when it last gave up its CPU.
-    pub(crate) fn by(pid: u32) -> Result<Self> {
+    pub fn by(pid: u32) -> Result<Self> {
         let path = format!("/proc/{pid}/schedstat");
         let stat = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
         let ns = stat.split_whitespace().next().and_then(|word| word.parse().ok()).context("no time in schedstat")?;
         Ok(Self { cpu: Duration::from_nanos(ns), wakeups: switches(&pid.to_string())? })
     }
 
+    /// What all threads of process `pid` had used when each last gave up its CPU.
+    ///
+    /// # Errors
+    ///
+    /// When the process is gone.
+    pub fn by_threads(pid: u32) -> Result<Self> {
+        let path = format!("/proc/{pid}/task");
+        let mut all = Self::default();
+        for thread in fs::read_dir(&path).with_context(|| format!("read {path}"))? {
+            let name = thread.with_context(|| format!("read {path}"))?.file_name();
+            // A thread that has ended meanwhile uses nothing any more.
+            all += Self::by_thread_of(pid, &name.to_string_lossy()).unwrap_or_default();
+        }
+        Ok(all)
+    }
+
+    fn by_thread_of(pid: u32, thread: &str) -> Result<Self> {
+        let path = format!("/proc/{pid}/task/{thread}/schedstat");
+        let stat = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+        let ns = stat.split_whitespace().next().and_then(|word| word.parse().ok()).context("no time in schedstat")?;
+        Ok(Self { cpu: Duration::from_nanos(ns), wakeups: switches(&format!("{pid}/task/{thread}"))? })
+    }
+
     /// The difference to an earlier reading.
-    pub(crate) fn since(self, earlier: Self) -> Self {
+    pub fn since(self, earlier: Self) -> Self {
         Self { cpu: self.cpu.saturating_sub(earlier.cpu), wakeups: self.wakeups.saturating_sub(earlier.wakeups) }
     }
 
     /// The busier of two, in each of the two numbers.
-    pub(crate) fn busier(self, other: Self) -> Self {
+    pub fn busier(self, other: Self) -> Self {
         Self { cpu: self.cpu.max(other.cpu), wakeups: self.wakeups.max(other.wakeups) }
     }
 }
@@ -61,21 +92,21 @@ fn switches(process: &str) -> Result<u64> {
 
 /// Resident memory of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Memory {
+pub struct Memory {
     /// All resident pages.
-    pub(crate) rss: u64,
+    pub rss: u64,
     /// The same, with each shared page divided by the number of its users.
-    pub(crate) pss: u64,
+    pub pss: u64,
 }
 
 impl Memory {
     /// That of this process.
-    pub(crate) fn of_self() -> Result<Self> {
+    pub fn of_self() -> Result<Self> {
         Self::of(std::process::id())
     }
 
     /// That of process `pid`.
-    pub(crate) fn of(pid: u32) -> Result<Self> {
+    pub fn of(pid: u32) -> Result<Self> {
         let path = format!("/proc/{pid}/smaps_rollup");
         let text = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
         let kib = |name| field(&text, name).with_context(|| format!("no {name} in {path}"));
@@ -83,7 +114,7 @@ impl Memory {
     }
 
     /// That of the pages of one file, known by its number, in process `pid`.
-    pub(crate) fn of_file(pid: u32, number: u64) -> Result<Self> {
+    pub fn of_file(pid: u32, number: u64) -> Result<Self> {
         let path = format!("/proc/{pid}/smaps");
         let text = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
         Ok(file_memory(&text, number))
@@ -117,7 +148,7 @@ fn field(text: &str, name: &str) -> Option<u64> {
 
 /// How much of the measurement's CPUs the hypervisor gave to others.
 #[derive(Clone, Debug)]
-pub(crate) struct Steal {
+pub struct Steal {
     cpus: Vec<usize>,
     before: Option<Ticks>,
 }
@@ -130,14 +161,14 @@ struct Ticks {
 
 impl Steal {
     /// Starts watching `cpus`; none means all.
-    pub(crate) fn watch(cpus: Option<[usize; 2]>) -> Self {
+    pub fn watch(cpus: Option<[usize; 2]>) -> Self {
         let cpus = cpus.map(Vec::from).unwrap_or_default();
         let before = ticks_now(&cpus);
         Self { cpus, before }
     }
 
     /// Stolen time since then, in percent; `None` where the kernel does not tell.
-    pub(crate) fn percent(&self) -> Option<f64> {
+    pub fn percent(&self) -> Option<f64> {
         let (before, now) = (self.before?, ticks_now(&self.cpus)?);
         let all = now.all.saturating_sub(before.all);
         let stolen = now.stolen.saturating_sub(before.stolen);

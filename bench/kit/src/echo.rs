@@ -18,7 +18,7 @@ use crate::payload::expected;
 use crate::tally::Tally;
 
 /// A pair of one-way lines over which two processes exchange round trips of one payload length.
-pub(crate) trait Echo {
+pub trait Echo {
     /// Sends the pattern of `seed` and answers the sum of the reply.
     fn ask(&mut self, seed: u64) -> Result<u64>;
 
@@ -36,20 +36,20 @@ pub(crate) trait Echo {
 
 /// When a block is over: after a time or a number of messages, whichever comes first.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Limit {
+pub struct Limit {
     /// No message starts later than this after the block's first.
-    pub(crate) span: Duration,
+    pub span: Duration,
     /// And there are no more than this many.
-    pub(crate) count: u64,
+    pub count: u64,
 }
 
 /// The distance between intended starts, and how the asking side passes the time until the next.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
+pub struct Pace {
     /// From one intended start to the next; zero is back to back.
-    pub(crate) gap: Duration,
+    pub gap: Duration,
     /// Whether the asking side spins through the gap instead of sleeping.
-    pub(crate) spin: bool,
+    pub spin: bool,
 }
 
 impl Pace {
@@ -80,7 +80,7 @@ impl Pace {
 
 /// The asking side of one block, and how many round trips it made. `seed` runs on from block to block; `damage` is a message
 /// to spoil, to prove that the other side sees it.
-pub(crate) fn ask_block(
+pub fn ask_block(
     line: &mut impl Echo,
     len: usize,
     (pace, limit): (Pace, Limit),
@@ -108,7 +108,7 @@ pub(crate) fn ask_block(
 }
 
 /// The answering side of one block.
-pub(crate) fn answer_block(line: &mut impl Echo, len: usize, seed: &mut u64) -> Result<()> {
+pub fn answer_block(line: &mut impl Echo, len: usize, seed: &mut u64) -> Result<()> {
     while let Some(sum) = line.answer()? {
         *seed += 1;
         check("request", *seed, sum, expected(*seed, len))?;
@@ -118,7 +118,7 @@ pub(crate) fn answer_block(line: &mut impl Echo, len: usize, seed: &mut u64) -> 
 
 /// Fails when message `number` does not have the sum that its writer gave it.
 #[inline]
-pub(crate) fn check(what: &str, number: u64, found: u64, right: u64) -> Result<()> {
+pub fn check(what: &str, number: u64, found: u64, right: u64) -> Result<()> {
     if found == right { Ok(()) } else { Err(damaged(what, number, found, right)) }
 }
 

@@ -18,7 +18,7 @@ use crate::flow::Moved;
 use crate::tally::Tally;
 
 /// A line over which several calls can be under way at once.
-pub(crate) trait InFlight: Echo {
+pub trait InFlight: Echo {
     /// What a call is known by until its reply was taken.
     type Call;
 
@@ -42,7 +42,7 @@ struct Open<C> {
 
 /// The asking side of one block, with `most` calls in flight. `seed` runs on from block to block; `damage` is a message to
 /// spoil, to prove that the other side sees it.
-pub(crate) fn ask_ahead<L: InFlight>(
+pub fn ask_ahead<L: InFlight>(
     line: &mut L,
     len: usize,
     (most, limit): (usize, Limit),

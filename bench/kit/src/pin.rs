@@ -13,11 +13,11 @@ use crate::fault::Fault;
 
 /// The two CPUs of a measurement, or none where only one is available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Cpus(pub(crate) Option<[usize; 2]>);
+pub struct Cpus(pub Option<[usize; 2]>);
 
 impl Cpus {
     /// Those asked for, else the first two that this process may use. Says on standard error when there is only one.
-    pub(crate) fn choose(asked: Option<[usize; 2]>) -> Result<Self> {
+    pub fn choose(asked: Option<[usize; 2]>) -> Result<Self> {
         let allowed = allowed()?;
         if let Some(asked) = asked {
             if let Some(cpu) = asked.iter().find(|cpu| !allowed.contains(cpu)) {
@@ -37,12 +37,12 @@ impl Cpus {
     }
 
     /// The CPU of the leading (0) or the following (1) process.
-    pub(crate) fn of(self, side: usize) -> Option<usize> {
+    pub fn of(self, side: usize) -> Option<usize> {
         self.0.map(|cpus| cpus[side])
     }
 
     /// As records show them: "0,1".
-    pub(crate) fn label(self) -> Option<String> {
+    pub fn label(self) -> Option<String> {
         self.0.map(|[lead, follow]| format!("{lead},{follow}"))
     }
 }
@@ -51,7 +51,7 @@ impl Cpus {
 static BEFORE: OnceLock<Vec<usize>> = OnceLock::new();
 
 /// Binds the calling thread to `cpu`.
-pub(crate) fn pin(cpu: usize) -> Result<()> {
+pub fn pin(cpu: usize) -> Result<()> {
     let before = allowed()?;
     pin_to(&[cpu])?;
     BEFORE.get_or_init(|| before);
@@ -59,7 +59,7 @@ pub(crate) fn pin(cpu: usize) -> Result<()> {
 }
 
 /// Binds the calling thread to `cpus`.
-pub(crate) fn pin_to(cpus: &[usize]) -> Result<()> {
+pub fn pin_to(cpus: &[usize]) -> Result<()> {
     let mut set = CpuSet::new();
     cpus.iter().for_each(|&cpu| set.set(cpu));
     sched_setaffinity(None, &set).with_context(|| format!("pin to CPUs {cpus:?}"))
@@ -67,20 +67,20 @@ pub(crate) fn pin_to(cpus: &[usize]) -> Result<()> {
 
 /// The CPUs that are left beside those `taken`, of all that this process might use before it was pinned; all of them where none
 /// is left.
-pub(crate) fn others(taken: Option<[usize; 2]>) -> Result<Vec<usize>> {
+pub fn others(taken: Option<[usize; 2]>) -> Result<Vec<usize>> {
     let all = BEFORE.get().map_or_else(allowed, |before| Ok(before.clone()))?;
     let left: Vec<_> = all.iter().copied().filter(|cpu| !taken.is_some_and(|taken| taken.contains(cpu))).collect();
     Ok(if left.is_empty() { all } else { left })
 }
 
 /// The CPUs that this process may use, in their order.
-pub(crate) fn allowed() -> Result<Vec<usize>> {
+pub fn allowed() -> Result<Vec<usize>> {
     let set = sched_getaffinity(None).context("ask for the CPUs that this process may use")?;
     Ok((0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect())
 }
 
 /// Reads `A,B`, the value of `--cpus`.
-pub(crate) fn parse_pair(text: &str) -> Result<[usize; 2], String> {
+pub fn parse_pair(text: &str) -> Result<[usize; 2], String> {
     let wrong = || format!("'{text}' is not two CPU numbers as in 0,1");
     let (lead, follow) = text.split_once(',').ok_or_else(wrong)?;
     let number = |text: &str| text.trim().parse::<usize>().ok().filter(|&cpu| cpu < CpuSet::MAX_CPU).ok_or_else(wrong);

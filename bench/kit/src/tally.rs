@@ -12,10 +12,12 @@ const LONGEST_NS: u64 = 60_000_000_000;
 const DIGITS: u8 = 3;
 
 /// All samples of one row.
-pub(crate) struct Tally(Histogram<u64>);
+#[derive(Debug)]
+pub struct Tally(Histogram<u64>);
 
 impl Tally {
-    pub(crate) fn new() -> Self {
+    /// One without samples.
+    pub fn new() -> Self {
         Self(
             Histogram::new_with_bounds(1, LONGEST_NS, DIGITS)
                 .expect("the bounds are constants that the library allows"),
@@ -24,29 +26,34 @@ impl Tally {
 
     /// Counts one sample.
     #[inline]
-    pub(crate) fn record(&mut self, latency: Duration) {
+    pub fn record(&mut self, latency: Duration) {
         self.0.saturating_record(latency.as_nanos() as u64);
     }
 
     /// Forgets all samples: those of a warm-up, for instance.
-    pub(crate) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         self.0.reset();
     }
 
     /// Every value that was counted and how often: what another process needs to [`add`](Self::add) it.
-    pub(crate) fn counts(&self) -> Vec<(u64, u64)> {
+    pub fn counts(&self) -> Vec<(u64, u64)> {
         self.0.iter_recorded().map(|found| (found.value_iterated_to(), found.count_at_value())).collect()
     }
 
     /// Adds what another tally has counted.
-    pub(crate) fn add(&mut self, counts: &[(u64, u64)]) {
+    pub fn add(&mut self, counts: &[(u64, u64)]) {
         for &(value, count) in counts {
             self.0.saturating_record_n(value, count);
         }
     }
 
+    /// What the `quantile`th part of the samples, from 0 to 1, took at most, in nanoseconds.
+    pub fn quantile(&self, quantile: f64) -> u64 {
+        self.0.value_at_quantile(quantile)
+    }
+
     /// The percentiles, or `None` without a sample.
-    pub(crate) fn summary(&self) -> Option<Summary> {
+    pub fn summary(&self) -> Option<Summary> {
         if self.0.is_empty() {
             return None;
         }
@@ -77,27 +84,40 @@ impl Tally {
     }
 }
 
+impl Default for Tally {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// What is told of a tally.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Summary {
-    pub(crate) samples: u64,
-    pub(crate) p50_ns: u64,
-    pub(crate) p90_ns: u64,
-    pub(crate) p99_ns: u64,
-    pub(crate) p999_ns: u64,
-    pub(crate) p9999_ns: u64,
-    pub(crate) max_ns: u64,
+pub struct Summary {
+    /// How many there are.
+    pub samples: u64,
+    /// Half of them took at most this long, in nanoseconds.
+    pub p50_ns: u64,
+    /// Of ten, nine.
+    pub p90_ns: u64,
+    /// Of a hundred, all but one.
+    pub p99_ns: u64,
+    /// Of a thousand, all but one.
+    pub p999_ns: u64,
+    /// Of ten thousand, all but one.
+    pub p9999_ns: u64,
+    /// The longest.
+    pub max_ns: u64,
     /// The shape, for people. Octaves without a sample are left out.
-    pub(crate) octaves: Vec<Octave>,
+    pub octaves: Vec<Octave>,
 }
 
 /// The samples from one power of two to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Octave {
+pub struct Octave {
     /// The shortest latency that belongs to it.
-    pub(crate) from_ns: u64,
+    pub from_ns: u64,
     /// Samples in it.
-    pub(crate) count: u64,
+    pub count: u64,
 }
 
 #[cfg(test)]
