@@ -2,7 +2,8 @@
 # Measures the works beside their floors and writes a record: bench/record/<cpu-model>-<n>cpu/<date>/<work>.jsonl, with the
 # machine and the command lines beside it. `quick` runs everything shortly into a temporary folder: it tests the harness,
 # and says nothing about speed. SECONDS_EACH=n: how long each work takes (10). Then slipring and the systems that
-# bench/rivals/build.sh can build are compared, COMPARE_SECONDS=n for each in each row (1).
+# bench/rivals/build.sh can build are compared, COMPARE_SECONDS=n for each in each row (1); COMPARE=no
+# leaves that out.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mode=${1:-full}
@@ -69,10 +70,12 @@ measure rtt --payload 32 --wait park --seconds "$seconds"
 measure rtt --payload 32 --wait adaptive,park --gap-ns 10000000 --seconds "$seconds"
 measure rtt --payload 32 --wait spin,park --fence always --seconds "$seconds"
 measure rtt --payload 32 --wait spin --trust untrusted --seconds "$seconds"
+measure rtt --payload 32 --wait spin --counters on,off --seconds "$seconds"
 measure rpc --payload 32 --wait spin,adaptive,park --inflight 1 --seconds "$seconds"
 measure rpc --payload 32 --wait spin,adaptive --inflight 1,64 --seconds "$seconds"
 measure rpc --payload 32 --reply 65536 --wait spin --api claim --seconds "$seconds"
 measure stream --payload 32,64,256,1024 --api copy,claim --seconds "$seconds"
+measure stream --payload 32 --counters on,off --seconds "$seconds"
 measure stream --payload 4096 --inline 4096 --api copy,claim --seconds "$seconds"
 measure stream --payload 16384,262144,1048576 --api copy,claim --seconds "$seconds"
 measure stream --payload 16384 --api claim --hold 0,1000 --seconds "$seconds"
@@ -137,6 +140,10 @@ compare_in_turns() {
     compare "$@"
 }
 
+if [ "${COMPARE:-yes}" = no ]; then
+    echo "record: $folder, without other systems"
+    exit 0
+fi
 apart=rtt,rpc,stream,open-loop,wake,connect,memory,idle
 if [ "$mode" = quick ]; then
     bench/rivals/build.sh unix-stream
