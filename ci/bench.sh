@@ -60,7 +60,7 @@ has_memory() {
 
 # The time of a row, or so many seconds if that is longer.
 at_least() {
-    awk -v each="$seconds" -v least="$1" 'BEGIN { print each > least ? each : least }'
+    awk -v each="$seconds" -v least="$1" 'BEGIN { print (each > least) ? each : least }'
 }
 
 rm -rf "$folder"/*.jsonl "$folder"/compare "$folder"/compare-in-turns

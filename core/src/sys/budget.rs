@@ -7,28 +7,32 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The smallest of the machine's `MemAvailable` and what each control group above us, of either version, still allows.
-pub(crate) fn available_memory() -> u64 {
-    let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| field(&text, "MemAvailable:"));
-    let machine = machine.map_or(u64::MAX, |kib| kib.saturating_mul(1024));
-    let (Ok(groups), Ok(mounts)) =
-        (fs::read_to_string("/proc/self/cgroup"), fs::read_to_string("/proc/self/mountinfo"))
-    else {
-        return machine;
-    };
-    hierarchies(&groups, &mounts).iter().map(Hierarchy::left).fold(machine, u64::min)
+/// Where to look: the control groups above us, as they were when this was made.
+#[derive(Debug)]
+pub(crate) struct Budget(Vec<Hierarchy>);
+
+impl Budget {
+    pub(crate) fn find() -> Self {
+        let read = |path| fs::read_to_string(path).unwrap_or_default();
+        Self(hierarchies(&read("/proc/self/cgroup"), &read("/proc/self/mountinfo")))
+    }
+
+    /// The smallest of the machine's `MemAvailable` and what each control group above us, of either version, still allows. Looks
+    /// for what could be given back only where less than `enough` is left without: that takes the kernel long to say.
+    pub(crate) fn left(&self, enough: u64) -> u64 {
+        self.0.iter().map(|tree| tree.left(enough)).fold(machine("MemAvailable:"), u64::min)
+    }
 }
 
 /// The smallest of the machine's `MemTotal` and what each control group above us would allow if nothing were used.
 pub(super) fn memory_there_is() -> u64 {
-    let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| field(&text, "MemTotal:"));
-    let machine = machine.map_or(u64::MAX, |kib| kib.saturating_mul(1024));
-    let (Ok(groups), Ok(mounts)) =
-        (fs::read_to_string("/proc/self/cgroup"), fs::read_to_string("/proc/self/mountinfo"))
-    else {
-        return machine;
-    };
-    hierarchies(&groups, &mounts).iter().map(Hierarchy::limit).fold(machine, u64::min)
+    Budget::find().0.iter().map(Hierarchy::limit).fold(machine("MemTotal:"), u64::min)
+}
+
+/// What the machine says it has of something, in bytes.
+fn machine(what: &str) -> u64 {
+    let kib = fs::read_to_string("/proc/meminfo").ok().and_then(|text| field(&text, what));
+    kib.map_or(u64::MAX, |kib| kib.saturating_mul(1024))
 }
 
 /// The names that one version of control groups gives to what we read.
@@ -62,9 +66,9 @@ struct Hierarchy {
 
 impl Hierarchy {
     /// What is left in the tightest of the groups from ours up to the top.
-    fn left(&self) -> u64 {
+    fn left(&self, enough: u64) -> u64 {
         let above = self.ours.ancestors().take_while(|group| group.starts_with(&self.top));
-        above.map(|group| left_in(group, self.files)).min().unwrap_or(u64::MAX)
+        above.map(|group| left_in(group, self.files, enough)).min().unwrap_or(u64::MAX)
     }
 
     /// What the tightest of those groups would allow if nothing were used.
@@ -74,18 +78,26 @@ impl Hierarchy {
     }
 }
 
+/// As much is no limit: version 1 says nearly 2^63 where it means none.
+const NO_LIMIT: u64 = 1 << 62;
+
 /// What one group allows in all.
 fn limit_of(group: &Path, files: &Files) -> u64 {
-    files.limits.iter().filter_map(|file| number(&group.join(file))).min().unwrap_or(u64::MAX)
+    let limits = files.limits.iter().filter_map(|file| number(&group.join(file)));
+    limits.filter(|&limit| limit < NO_LIMIT).min().unwrap_or(u64::MAX)
 }
 
-/// What one group still allows. The top group of version 2 has none of the files, and no limit.
-fn left_in(group: &Path, files: &Files) -> u64 {
+/// What one group still allows, without the page cache if that is `enough`. The top group of version 2 has none of the files, and
+/// no limit.
+fn left_in(group: &Path, files: &Files, enough: u64) -> u64 {
     let limit = limit_of(group, files);
     if limit == u64::MAX {
         return limit;
     }
     let used = number(&group.join(files.used)).unwrap_or(0);
+    if limit.saturating_sub(used) >= enough {
+        return limit - used;
+    }
     let stat = fs::read_to_string(group.join("memory.stat")).unwrap_or_default();
     let cache: u64 = files.cache.iter().filter_map(|name| field(&stat, name)).sum();
     limit.saturating_sub(used.saturating_sub(cache))
@@ -185,21 +197,25 @@ mod tests {
         write(&ours, "memory.max", "max\n");
         write(&ours, "memory.current", "100\n");
         let tree = Hierarchy { files: &VERSION_2, top, ours };
-        assert_eq!(tree.left(), u64::MAX, "no group has a limit");
+        assert_eq!(tree.left(u64::MAX), u64::MAX, "no group has a limit");
         write(&middle, "memory.max", "5000\n");
         write(&middle, "memory.current", "3000\n");
-        assert_eq!(tree.left(), 2000);
+        assert_eq!(tree.left(u64::MAX), 2000);
         write(&middle, "memory.stat", "anon 7\ninactive_file 500\nactive_file 250\n");
-        assert_eq!(tree.left(), 2750);
+        assert_eq!(tree.left(u64::MAX), 2750);
+        assert_eq!((tree.left(2000), tree.left(2001)), (2000, 2750), "looked for only where it matters");
+        write(&middle, "memory.max", "9223372036854771712\n");
+        assert_eq!(tree.left(u64::MAX), u64::MAX, "which says that there is none");
+        write(&middle, "memory.max", "5000\n");
         write(&middle, "memory.high", "4000\n");
-        assert_eq!(tree.left(), 1750);
+        assert_eq!(tree.left(u64::MAX), 1750);
         write(&middle, "memory.current", "9000\n");
-        assert_eq!(tree.left(), 0, "over its limit");
+        assert_eq!(tree.left(u64::MAX), 0, "over its limit");
     }
 
     #[test]
     fn this_machine_has_memory_left() {
-        let left = available_memory();
+        let left = Budget::find().left(0);
         assert!(left > 0 && left < u64::MAX, "{left}");
     }
 }

@@ -17,12 +17,11 @@ use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 
 use crate::deadline::Deadline;
 use crate::error::{Cause, Error};
+use crate::sys::budget::Budget;
 use crate::sys::fork::{Birth, Fd, without_forks};
 use crate::sys::huge;
 use crate::sys::page_size;
 use crate::sys::place::{self, Refusals, Wishes};
-
-pub(crate) use crate::sys::budget::available_memory;
 
 /// What the owner of an outbox or region seals, and what its reader insists on, at least.
 const SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW).union(SealFlags::FUTURE_WRITE).union(SealFlags::SEAL);
@@ -247,13 +246,14 @@ pub(crate) fn size_and_blocks(fd: impl AsFd) -> io::Result<(u64, u64)> {
 pub(crate) fn reserve(fd: &Fd, mapping: &Mapping, pages: Pages, deadline: Deadline) -> Result<(), Error> {
     let in_memory = pages == Pages::InMemory;
     let place = if in_memory { "of memory" } else { "on the disk" };
+    let budget = in_memory.then(Budget::find);
     for (index, at) in (0..mapping.len()).step_by(PIECE).enumerate() {
         let left = mapping.len() - at;
         if index > 0 && deadline.has_passed() {
             return Err(Error::new(Cause::Timeout, format!("reserve {} bytes, {left} of them to go", mapping.len())));
         }
-        if in_memory && index % PIECES_A_LOOK == 0 {
-            check_available(left as u64, available_memory())?;
+        if let Some(budget) = budget.as_ref().filter(|_| index % PIECES_A_LOOK == 0) {
+            check_available(left as u64, budget)?;
         }
         let len = left.min(PIECE);
         if mapping.by_faults && in_memory {
@@ -273,14 +273,19 @@ pub(crate) fn reserve(fd: &Fd, mapping: &Mapping, pages: Pages, deadline: Deadli
 /// # Errors
 /// As for [`reserve`].
 pub(crate) fn reserve_more(fd: &Fd, mapping: &Mapping, at: usize, len: usize) -> Result<(), Error> {
-    check_available(len as u64, available_memory())?;
+    check_available(len as u64, &Budget::find())?;
     rustix::fs::fallocate(fd, FallocateFlags::empty(), at as u64, len as u64)
         .and_then(|()| prefault(mapping, at, len))
         .map_err(|refused| Error::system(format!("reserve {len} more bytes of memory"), refused))
 }
 
+/// Whether `needed` bytes may be taken, with a margin.
+fn check_available(needed: u64, budget: &Budget) -> Result<(), Error> {
+    check_left(needed, budget.left(needed.saturating_add(MARGIN)))
+}
+
 /// Whether `needed` bytes may be taken from `available` ones.
-fn check_available(needed: u64, available: u64) -> Result<(), Error> {
+fn check_left(needed: u64, available: u64) -> Result<(), Error> {
     if needed.saturating_add(MARGIN) <= available {
         return Ok(());
     }
@@ -389,12 +394,12 @@ mod tests {
 
     #[test]
     fn memory_is_refused_with_both_numbers() {
-        check_available(1 << 20, MARGIN + (1 << 20)).expect("exactly enough");
-        let refused = check_available(1 << 20, MARGIN + (1 << 20) - 1).expect_err("a byte too few");
+        check_left(1 << 20, MARGIN + (1 << 20)).expect("exactly enough");
+        let refused = check_left(1 << 20, MARGIN + (1 << 20) - 1).expect_err("a byte too few");
         assert_eq!(refused.cause(), Cause::OutOfMemory);
         let text = refused.to_string();
         assert!(text.contains("1048576") && text.contains("17825791"), "{text}");
-        check_available(u64::MAX, u64::MAX - 1).expect_err("no overflow");
+        check_left(u64::MAX, u64::MAX - 1).expect_err("no overflow");
     }
 
     #[test]
