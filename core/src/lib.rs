@@ -179,7 +179,9 @@ mod shared;
 pub mod internals;
 
 #[cfg(not(loom))]
-pub use bus::{Batch, Bus, Claim, CommitError, Frame, Lease, Message, OwnedClaim, OwnedClaimError};
+pub use bus::{
+    Batch, Bus, Claim, ClaimTicket, CommitError, Frame, Lease, LeaseTicket, Message, OwnedClaim, OwnedClaimError,
+};
 #[cfg(not(loom))]
 pub use capabilities::Capabilities;
 pub use deadline::Deadline;
@@ -192,7 +194,7 @@ pub use options::{Backend, Fence, Options, Trust, limit_memory, memory_taken};
 #[cfg(not(loom))]
 pub use poller::{AddError, Key, Notifier, Poller, PollerStats, Source, raise_descriptor_limit};
 #[cfg(not(loom))]
-pub use rpc::{CallClaim, CallCommitError, CallError, CallId, Reply, Request, RpcBus};
+pub use rpc::{CallClaim, CallClaimTicket, CallCommitError, CallError, CallId, Reply, Request, RequestTicket, RpcBus};
 #[cfg(not(loom))]
 pub use server::{Server, Stopper};
 #[cfg(not(loom))]
