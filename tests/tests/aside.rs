@@ -7,6 +7,9 @@ use std::time::Duration;
 
 const LONG: usize = 100_000;
 
+/// A call that receives: how much came.
+type Receive = fn(&mut Bus) -> Result<usize, Cause>;
+
 fn buses() -> (Bus, Bus) {
     bus_pair(&Options::default(), &Options::default())
 }
@@ -41,7 +44,7 @@ fn a_lease_that_is_set_aside_stays_where_it_is_until_it_is_taken_up_and_dropped(
 fn a_receive_ends_the_lease_that_was_set_aside_even_if_nothing_comes() {
     let _watchdog = watchdog("leases that are over");
     let (mut sends, mut receives) = buses();
-    let receive: [fn(&mut Bus) -> Result<usize, Cause>; 3] = [
+    let receive: [Receive; 3] = [
         |bus| bus.try_recv().map(|lease| lease.len()),
         |bus| bus.try_poll(8, |_| ()),
         |bus| bus.try_drain(8).map(|batch| batch.len()),
