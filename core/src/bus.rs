@@ -103,7 +103,9 @@ impl Bus {
     /// # Errors
     /// [`Cause::AddressInUse`] if a living listener, or something that is no socket, is at the address;
     /// [`Cause::InvalidArgument`] for an address or option that can never be right; [`Cause::Config`] for an unusable
-    /// environment; [`Cause::OutOfMemory`]; [`Cause::Interrupted`] if a signal handler ran.
+    /// environment, spill directory, or backend for whom this end trusts; [`Cause::OutOfMemory`]; [`Cause::Interrupted`] if a signal
+    /// handler ran. Where this end cannot make its memory it is the peer who is told, by [`Refusal`](crate::Refusal), and this end
+    /// waits for the next.
     pub fn listen(address: &str, options: &Options) -> Result<Self, Error> {
         Self::listen_until(address, options, Deadline::NEVER)
     }
@@ -120,8 +122,8 @@ impl Bus {
     ///
     /// # Errors
     /// [`Cause::NotFound`] if nobody listens, naming where was looked; [`Cause::Refused`] and [`Cause::Version`] as the
-    /// listener says; [`Cause::Timeout`] if it does not answer; [`Cause::Corrupt`] if it answers nonsense; and as for
-    /// [`listen`](Self::listen).
+    /// listener says; [`Cause::Timeout`] if it does not answer; [`Cause::Corrupt`] if it answers nonsense; [`Cause::PeerDied`] if it
+    /// hangs up; [`Cause::Unsupported`] where the system has no such memory; and as for [`listen`](Self::listen).
     pub fn connect(address: &str, options: &Options) -> Result<Self, Error> {
         Self::connect_until(address, options, Deadline::NOW)
     }
@@ -165,7 +167,7 @@ impl Bus {
     }
 
     /// The longest payload that this end can publish, in bytes: what both ends allow ([`Options::max_message`],
-    /// [`Options::memory_limit`]).
+    /// [`Options::memory_limit`]), and where it can [spill](Capabilities::spill) the first of these alone.
     #[must_use]
     pub fn payload_max(&self) -> u64 {
         self.side.payload_max()
@@ -263,8 +265,9 @@ impl Bus {
     /// others are kept for protocols built on top.
     ///
     /// # Errors
-    /// [`Cause::TooLarge`]; [`Cause::Closed`], [`Cause::PeerDied`] and [`Cause::Corrupt`] when the session is over;
-    /// [`Cause::Interrupted`]; [`Cause::Forked`]; [`Cause::InvalidArgument`] on a receiving end.
+    /// [`Cause::TooLarge`]; [`Cause::OutOfMemory`] where a payload above the inline limit needs memory that cannot be had;
+    /// [`Cause::Closed`], [`Cause::PeerDied`] and [`Cause::Corrupt`] when the session is over; [`Cause::Interrupted`];
+    /// [`Cause::Forked`]; [`Cause::InvalidArgument`] on a receiving end.
     #[inline(always)]
     pub fn publish(&mut self, type_id: u32, payload: &[u8]) -> Result<(), Cause> {
         self.publish_until(type_id, payload, Deadline::NEVER)
@@ -434,7 +437,8 @@ impl Bus {
     ///
     /// # Errors
     /// [`Cause::Closed`] and [`Cause::PeerDied`] after everything that the peer committed was received;
-    /// [`Cause::Corrupt`]; [`Cause::Interrupted`]; [`Cause::Forked`]; [`Cause::InvalidArgument`] on a sending end.
+    /// [`Cause::Corrupt`]; [`Cause::OutOfMemory`] where a frame's region or object cannot be mapped, or an untrusted peer's payload
+    /// not copied: the next receive tries again; [`Cause::Interrupted`]; [`Cause::Forked`]; [`Cause::InvalidArgument`] on a sending end.
     #[inline]
     pub fn recv(&mut self) -> Result<Lease<'_>, Cause> {
         self.recv_until(Deadline::NEVER)

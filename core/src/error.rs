@@ -51,13 +51,14 @@ pub enum Cause {
         /// The version that the peer speaks.
         theirs: u32,
     },
-    /// Nobody listens at the address.
+    /// Nobody listens at the address; of a call: the peer serves none.
     #[error("nobody listens there")]
     NotFound,
-    /// A living listener holds the address.
+    /// A living listener, or something that is no socket, holds the address.
     #[error("the address is in use")]
     AddressInUse,
-    /// Memory, or a descriptor, could not be had.
+    /// Memory, a map, a descriptor, or space in the spill directory could not be had; or this process may have
+    /// [no more](crate::limit_memory). What was sent to this end, and could not be taken for this, is not lost.
     #[error("out of memory or descriptors")]
     OutOfMemory,
     /// A signal handler ran during the wait. Call again to go on waiting.

@@ -79,8 +79,8 @@
 //!
 //! Every wait ends when the peer closes, dies or breaks the protocol, and with [`Cause::Interrupted`] when a signal
 //! handler runs while it sleeps. How a wait passes its time is its [`Wait`] strategy; none of them changes what a call
-//! answers. For event loops, [`Bus`] and [`Listener`] have a descriptor: when it is readable, call the `try_` form
-//! until it answers [`Cause::Empty`] (or [`Cause::Full`]) again. So has [`RpcBus`].
+//! answers. For event loops, [`Bus`], [`RpcBus`], [`Listener`] and [`Poller`] have a descriptor: right after adding it, and when it is
+//! readable, call the `try_` form until it answers [`Cause::Empty`] (or [`Cause::Full`]): that answer arms it.
 //!
 //! # Many sessions
 //!
@@ -121,6 +121,21 @@
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// The examples of the guide, which have to compile, and to say the truth about sizes.
+#[cfg(doctest)]
+mod guide {
+    #[doc = include_str!("../../docs/guide/src/sizing.md")]
+    struct Sizing;
+    #[doc = include_str!("../../docs/guide/src/waiting.md")]
+    struct Waiting;
+    #[doc = include_str!("../../docs/guide/src/long-payloads.md")]
+    struct LongPayloads;
+    #[doc = include_str!("../../docs/guide/src/many-clients.md")]
+    struct ManyClients;
+    #[doc = include_str!("../../docs/guide/src/trouble.md")]
+    struct Trouble;
+}
 
 // Floor 0: causes, time, atomics, bytes; the kernel and its memory.
 mod deadline;

@@ -79,7 +79,7 @@ pub struct Options {
 const CAPACITY: usize = 1 << 20;
 /// Default size of each ring of an `RpcBus`.
 const RPC_CAPACITY: usize = 256 << 10;
-/// Size of each ring for an end among many: with both rings, headers and return rings some 150 KiB a session.
+/// Size of each ring for an end among many: with both rings, headers and return rings 200 KiB a session for calls.
 const SMALL: usize = 64 << 10;
 /// The smallest ring of an `RpcBus`: a request, and the replies that must find room.
 const RPC_RING_MIN: u64 = 1 << 10;
@@ -111,7 +111,8 @@ impl Options {
         self
     }
 
-    /// The frame ring's size in bytes: a power of two from 256 to 2^30. The listening end decides for both. Default 1 MiB.
+    /// The size in bytes of the ring from the connecting to the listening end: a power of two from 256, for calls from 1024, to 2^30.
+    /// The listening end decides for both. Default 1 MiB, for calls 256 KiB.
     pub fn capacity(mut self, bytes: usize) -> Self {
         self.capacity = Some(bytes);
         self
@@ -139,7 +140,8 @@ impl Options {
     }
 
     /// The longest payload, in bytes, that this end puts into the ring itself. A frame takes at most half the ring, so the
-    /// smaller of the two counts. Default 1 KiB.
+    /// smaller of the two counts. For calls the smaller of both ends' values counts, and rings that are too small for so many
+    /// replies lower it ([`RpcBus::inline_limit`](crate::RpcBus::inline_limit) says to what). Default 1 KiB.
     pub fn inline_limit(mut self, bytes: usize) -> Self {
         self.inline_limit = Some(bytes);
         self
@@ -153,8 +155,8 @@ impl Options {
     }
 
     /// How many bytes of memory the payloads of one direction may take beside the ring; it is made as it is needed. The smaller
-    /// of both ends' values counts. Default half of the machine's memory, or of what the control groups allow, or what
-    /// `SLIPRING_MEMORY_LIMIT` says.
+    /// of both ends' values counts. Files in a [spill directory](Self::spill_dir) are no part of it. Default half of the machine's
+    /// memory, or of what the control groups allow, or what `SLIPRING_MEMORY_LIMIT` says.
     pub fn memory_limit(mut self, bytes: u64) -> Self {
         self.memory_limit = Some(bytes);
         self
@@ -189,7 +191,7 @@ impl Options {
     }
 
     /// A directory in which this end may have payloads that there is no memory for, in files that have no name and go with the
-    /// session. Default none, or what `SLIPRING_SPILL_DIR` says. A directory that cannot be used for it is a [`Cause::Config`] error.
+    /// last who maps them. [`max_message`](Self::max_message) alone then bounds a payload. Default none, or what `SLIPRING_SPILL_DIR` says. A directory that cannot be used for it is a [`Cause::Config`] error.
     /// Whether an open end can do it is one of its [`Capabilities`](crate::Capabilities): the peer must trust this end, and this
     /// end the peer.
     pub fn spill_dir(mut self, directory: impl Into<PathBuf>) -> Self {
@@ -349,7 +351,8 @@ fn from_environment<T: Copy + Default>(variable: &str, words: &[(&str, T)]) -> R
 
 /// The most bytes of shared memory that this process may have made at once: rings and regions of all its sessions together, and
 /// [shared objects](crate::SharedBuffer) that it built, as long as it has them; 0 is nothing. Default half of what the machine and the
-/// control groups above this process allow. What exists already stays. What would need more is answered [`Cause::OutOfMemory`].
+/// control groups above this process allow. What exists already stays. What would need more is answered [`Cause::OutOfMemory`], or
+/// goes to the [spill directory](Options::spill_dir), whose files do not count. May be called on any thread, at any time.
 pub fn limit_memory(bytes: u64) {
     sys::share::set_limit(bytes);
 }

@@ -245,7 +245,8 @@ impl RpcBus {
         self.calls.in_flight()
     }
 
-    /// The longest request that this end can make, in bytes.
+    /// The longest request that this end can make, in bytes. Where this end cannot [spill](Capabilities::spill) requests leave an
+    /// eighth of the [memory limit](Options::memory_limit) to replies.
     #[must_use]
     pub fn request_max(&self) -> u64 {
         self.side.request_max()

@@ -4,7 +4,8 @@
 //! another arm here and nothing elsewhere. Nothing here knows a ring, a frame or a session.
 //!
 //! Two habits hold throughout. Every descriptor is born close-on-exec and registered for the fork handlers
-//! ([`fork::Fd`]); and nothing blocks except [`poll_readable`] and [`pause`], which both say when a signal came.
+//! ([`fork::Fd`]); and nothing blocks except [`poll_readable`], [`pause`] and [`epoll::Epoll::wait`], which all say when a signal
+//! came.
 
 use std::io;
 use std::os::fd::BorrowedFd;
