@@ -215,3 +215,6 @@ pub use server::{Server, Stopper};
 #[cfg(not(loom))]
 pub use shared::{SharedBuffer, SharedBuilder};
 pub use wait::Wait;
+
+/// The version of the layout of shared memory. Two processes join only if theirs are the same.
+pub const LAYOUT_VERSION: u32 = layout::VERSION;

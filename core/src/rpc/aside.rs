@@ -50,6 +50,15 @@ impl Request<'_> {
         std::mem::forget(self);
         ticket
     }
+
+    /// As [`set_aside`](Self::set_aside), and lends the bus to `act`, by which the ticket can be taken up again: for handlers, which
+    /// have no other way to the bus.
+    pub fn set_aside_for<R>(mut self, act: impl FnOnce(&mut RpcBus, RequestTicket) -> R) -> R {
+        // What is left of this guard has nothing to give back.
+        let note = self.note.take().map(|note| self.bus.notes.set_aside(note));
+        let ticket = RequestTicket { id: self.id, type_id: self.type_id, note };
+        act(self.bus, ticket)
+    }
 }
 
 impl RpcBus {
