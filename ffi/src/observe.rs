@@ -167,8 +167,9 @@ fn bits(told: Capabilities) -> u32 {
 }
 
 /// A descriptor for an event loop, level-triggered; it remains the library's, and only the library reads from it. Call
-/// slipring_bus_recv with a timeout of 0 (on the sending end what answered SLIPRING_FULL) right after adding it, and whenever it is readable, until the answer is SLIPRING_EMPTY (SLIPRING_FULL): that answer
-/// arms it. From the first call on the peer's messages cost a fence each.
+/// slipring_bus_recv with a timeout of 0 (on the sending end what answered SLIPRING_FULL) right after
+/// adding it, and whenever it is readable, until the answer is SLIPRING_EMPTY (SLIPRING_FULL): that answer arms it. From the
+/// first call on the peer's messages cost a fence each.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn slipring_bus_fd(bus: *mut slipring_bus_t, fd: *mut i32) -> slipring_status_t {
     boundary(|| {
@@ -230,8 +231,9 @@ pub unsafe extern "C" fn slipring_bus_stats(
 }
 
 /// A descriptor for an event loop, level-triggered; it remains the library's, and only the library reads from it. Call
-/// slipring_rpc_serve or slipring_rpc_wait with a timeout of 0 right after adding it, and whenever it is readable, until the answer is SLIPRING_EMPTY (SLIPRING_FULL): that answer
-/// arms it. From the first call on the peer's messages cost a fence each.
+/// slipring_rpc_serve or slipring_rpc_wait with a timeout of 0 right after
+/// adding it, and whenever it is readable, until the answer is SLIPRING_EMPTY (SLIPRING_FULL): that answer arms it. From the
+/// first call on the peer's messages cost a fence each.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn slipring_rpc_fd(rpc: *mut slipring_rpc_t, fd: *mut i32) -> slipring_status_t {
     boundary(|| {

@@ -199,8 +199,8 @@ pub unsafe extern "C" fn slipring_poller_remove_listener(
 }
 
 /// Waits until something is ready, and writes the tokens of what is to `tokens`, at most `capacity`; `count` is how many. More are
-/// told by the next call. Use the functions of what is ready with a timeout of 0; what is left there is told again. A session that is over is told until it is removed. Now and
-/// then something is told for nothing. `count` is 0 if a notifier ended the wait.
+/// told by the next call. Use the functions of what is ready with a timeout of 0; what is left there is told again. A session that
+/// is over is told until it is removed. Now and then something is told for nothing. `count` is 0 if a notifier ended the wait.
 ///
 /// SLIPRING_EMPTY, SLIPRING_TIMEOUT, SLIPRING_INTERRUPTED, SLIPRING_FORKED, SLIPRING_SYSTEM.
 #[unsafe(no_mangle)]

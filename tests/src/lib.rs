@@ -8,6 +8,7 @@
 pub mod alarm;
 pub mod alone;
 pub mod backend;
+pub mod c;
 pub mod chance;
 pub mod frames;
 pub mod limits;
