@@ -4,7 +4,7 @@ use crate::boundary::boundary;
 use crate::claim::{Claim, Source, send_own, slipring_claim_t};
 use crate::given::out;
 use crate::handle::{create, enter};
-use crate::patience::by_patience;
+use crate::patience::{Patience, by_patience, patience};
 use crate::rpc::{Rpc, slipring_rpc_t};
 use crate::status::slipring_status_t;
 
@@ -101,18 +101,16 @@ pub unsafe extern "C" fn slipring_rpc_call_owned(
     boundary(|| {
         // SAFETY: as the caller promises.
         let id = unsafe { out(id) }?;
+        let patience = patience(timeout_ns)?;
         // SAFETY: as the caller promises.
         let mut rpc = unsafe { enter::<Rpc>(rpc) }?;
         let mut end = rpc.home.reach()?;
+        let call = |own| match patience {
+            Patience::Try => end.try_call_owned(type_id, own, used),
+            Patience::Until(deadline) => end.call_owned_until(type_id, own, used, deadline),
+        };
         // SAFETY: as the caller promises.
-        let call = by_patience!(
-            timeout_ns,
-            unsafe { send_own(claim, |claim| end.try_call_owned(type_id, claim, used)) }?,
-            |deadline| {
-                // SAFETY: as the caller promises.
-                unsafe { send_own(claim, |claim| end.call_owned_until(type_id, claim, used, deadline)) }?
-            }
-        );
+        let call = unsafe { send_own(claim, call) }?;
         id.set(call.number());
         Ok(())
     })

@@ -26,7 +26,8 @@ fn baseline() -> PathBuf {
 
 /// A header without comments and the lines of the preprocessor, each statement with single spaces.
 fn statements(header: &str) -> Vec<String> {
-    let code = header.lines().map(|line| line.split("//").next().unwrap_or("").trim()).filter(|line| !line.starts_with('#'));
+    let code =
+        header.lines().map(|line| line.split("//").next().unwrap_or("").trim()).filter(|line| !line.starts_with('#'));
     let mut statements = vec![String::new()];
     let mut depth = 0;
     for c in code.collect::<Vec<_>>().join(" ").replace("extern \"C\" {", "").chars() {
@@ -48,14 +49,19 @@ fn structs(statements: &[String]) -> Vec<(String, Vec<String>)> {
         let (_, rest) = statement.split_once('{')?;
         let (fields, name) = rest.rsplit_once('}')?;
         let last_word = |field: &str| field.rsplit([' ', '*']).next().unwrap_or("").to_owned();
-        Some((name.trim().to_owned(), fields.split(';').map(str::trim).filter(|f| !f.is_empty()).map(last_word).collect()))
+        Some((
+            name.trim().to_owned(),
+            fields.split(';').map(str::trim).filter(|f| !f.is_empty()).map(last_word).collect(),
+        ))
     };
     open.filter_map(parse).collect()
 }
 
 /// Sizes and offsets, as a compiler of C sees them.
 fn measured(header: &str, structs: &[(String, Vec<String>)]) -> Vec<String> {
-    let dir = std::env::temp_dir().join(format!("slipring-abi-{}-{}", std::process::id(), header.len()));
+    // Each test has a thread of its own.
+    let own = format!("slipring-abi-{}-{:?}", std::process::id(), std::thread::current().id());
+    let dir = std::env::temp_dir().join(own);
     fs::create_dir_all(&dir).expect("a directory");
     fs::write(dir.join("it.h"), header).expect("write the header");
     let mut program = String::from("#include \"it.h\"\n#include <stdio.h>\nint main(void) {\n");
@@ -85,7 +91,9 @@ fn facts(header: &str) -> BTreeSet<String> {
         }
     }
     // The version of a header is no promise.
-    facts.retain(|fact| !fact.starts_with("number SLIPRING_VERSION_M") && !fact.starts_with("number SLIPRING_VERSION_P"));
+    facts.retain(|fact| {
+        !fact.starts_with("number SLIPRING_VERSION_M") && !fact.starts_with("number SLIPRING_VERSION_P")
+    });
     for statement in statements.iter().filter(|statement| statement.contains('(') && !statement.contains('{')) {
         facts.insert(format!("function {statement}"));
     }
@@ -117,7 +125,8 @@ fn everything_that_was_released_is_still_there() {
     assert!(now.len() > 150, "the header was not understood: {now:#?}");
     if std::env::var_os("SLIPRING_WRITE_ABI").is_some() {
         let lines: Vec<_> = now.iter().cloned().collect();
-        let text = "# What programs can have been built upon: see ffi/tests/abi.rs.\n".to_owned() + &lines.join("\n") + "\n";
+        let text =
+            "# What programs can have been built upon: see ffi/tests/abi.rs.\n".to_owned() + &lines.join("\n") + "\n";
         fs::write(baseline(), text).expect("write the table");
     }
     let released = parse(&fs::read_to_string(baseline()).expect("a table of the last release"));
@@ -133,7 +142,9 @@ fn a_function_that_is_gone_and_a_struct_that_changed_are_seen() {
     };
     let gone = breaks(header.replace("slipring_status_t slipring_bus_flush(slipring_bus_t *bus);", ""));
     assert!(gone.contains("slipring_bus_flush"), "{gone}");
-    let form = breaks(header.replace("slipring_bus_flush(slipring_bus_t *bus)", "slipring_bus_flush(slipring_bus_t *bus, int x)"));
+    let form = breaks(
+        header.replace("slipring_bus_flush(slipring_bus_t *bus)", "slipring_bus_flush(slipring_bus_t *bus, int x)"),
+    );
     assert!(form.contains("slipring_bus_flush"), "{form}");
     let grown = breaks(header.replace("} slipring_slice_t;", "int more; } slipring_slice_t;"));
     assert!(grown.contains("size slipring_slice_t"), "{grown}");
@@ -141,7 +152,11 @@ fn a_function_that_is_gone_and_a_struct_that_changed_are_seen() {
     assert!(moved.contains("offset slipring_config_t wait"), "{moved}");
     let renumbered = breaks(header.replace("SLIPRING_CLOSED = 4,", "SLIPRING_CLOSED = 40,"));
     assert!(renumbered.contains("SLIPRING_CLOSED 4"), "{renumbered}");
-    assert_eq!(breaks(header.replace("} slipring_config_t;", "uint64_t more; } slipring_config_t;")), "", "it may grow");
+    assert_eq!(
+        breaks(header.replace("} slipring_config_t;", "uint64_t more; } slipring_config_t;")),
+        "",
+        "it may grow"
+    );
 }
 
 #[test]

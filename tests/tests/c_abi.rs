@@ -162,9 +162,9 @@ fn address_and_undefined_behaviour_sanitizers_find_nothing() {
     }
     let program = Program::compile("ffi/tests/c/pair.c", &SANITIZED);
     for (first, second) in [("receive", "send"), ("serve", "call")] {
-        let run = |role| {
+        let run = |role: &str| {
             let mut command = program.command();
-            command.args([role, &program.address(), SHORT]).stdout(Stdio::piped()).stderr(Stdio::piped());
+            command.args([role, program.address().as_str(), SHORT]).stdout(Stdio::piped()).stderr(Stdio::piped());
             command.spawn().expect("start a program of ours")
         };
         let (first, second) = (run(first), run(second));
@@ -221,7 +221,7 @@ fn a_server_in_rust_survives_the_killing_of_a_client_in_c() {
         let mut client = command.spawn().expect("start a program of ours");
         let mut bus = listener.accept_bus_until(soon()).expect("a client");
         for _ in 0..100 {
-            bus.recv_until(soon()).expect("a message");
+            drop(bus.recv_until(soon()).expect("a message"));
         }
         client.kill().expect("kill a child of ours");
         client.wait().expect("wait for a child of ours");

@@ -170,33 +170,51 @@ static void claims(const char *address)
     OK(slipring_bus_free(receives));
 }
 
-static void *wait_for_ever(void *argument)
+/* Two threads meet inside a bus: one is in a callback of it and stays there until the other has tried. */
+struct meeting {
+    slipring_bus_t *bus;
+    pthread_barrier_t inside, tried;
+};
+
+static void meet(void *user, const slipring_frame_t *frame)
 {
-    slipring_lease_t *lease;
-    slipring_status_t answer;
-    do { /* the other thread may be inside just now */
-        answer = slipring_bus_recv((slipring_bus_t *)argument, -1, &lease);
-    } while (answer == SLIPRING_WRONG_THREAD);
-    ANSWERS(SLIPRING_CLOSED, answer);
+    struct meeting *meeting = (struct meeting *)user;
+    (void)frame;
+    pthread_barrier_wait(&meeting->inside);
+    pthread_barrier_wait(&meeting->tried);
+}
+
+static void *receive_one(void *argument)
+{
+    struct meeting *meeting = (struct meeting *)argument;
+    size_t count;
+    OK(slipring_bus_poll(meeting->bus, 1, SOON, meet, meeting, &count));
     return NULL;
 }
 
 static void threads(const char *address)
 {
     slipring_bus_t *sends, *receives;
+    slipring_lease_t *lease;
     slipring_stats_t stats;
-    slipring_status_t answer;
+    struct meeting meeting;
     pthread_t thread;
     bus_pair(address, &sends, &receives);
+    meeting.bus = receives;
+    CHECK(pthread_barrier_init(&meeting.inside, NULL, 2) == 0 && pthread_barrier_init(&meeting.tried, NULL, 2) == 0);
     OK(slipring_stats_init(&stats));
-    CHECK(pthread_create(&thread, NULL, wait_for_ever, receives) == 0);
-    do {
-        answer = slipring_bus_stats(receives, &stats);
-    } while (answer == SLIPRING_OK);
-    SAYS(SLIPRING_WRONG_THREAD, "in use", answer);
+    OK(slipring_bus_send(sends, 1, "x", 1, 0));
+    CHECK(pthread_create(&thread, NULL, receive_one, &meeting) == 0);
+    pthread_barrier_wait(&meeting.inside);
+    SAYS(SLIPRING_WRONG_THREAD, "in use", slipring_bus_recv(receives, 0, &lease));
+    ANSWERS(SLIPRING_WRONG_THREAD, slipring_bus_stats(receives, &stats));
+    ANSWERS(SLIPRING_WRONG_THREAD, slipring_bus_close(receives, 0));
     ANSWERS(SLIPRING_WRONG_THREAD, slipring_bus_free(receives));
-    OK(slipring_bus_free(sends));
+    pthread_barrier_wait(&meeting.tried);
     CHECK(pthread_join(thread, NULL) == 0);
+    OK(slipring_bus_stats(receives, &stats));
+    CHECK(stats.frames_received == 1);
+    OK(slipring_bus_free(sends));
     OK(slipring_bus_free(receives));
 }
 
