@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
 /// What every program is compiled with: the header has to be clean under all of it.
-const FLAGS: [&str; 7] = ["-std=gnu99", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"];
+const FLAGS: [&str; 6] = ["-g", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror"];
 
 /// Where the repository is.
 ///
@@ -57,7 +57,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// Compiles `source`, a path in the repository, with `more` flags.
+    /// Compiles `source`, a path in the repository, with `more` flags: C++ by its `.cpp`, else C.
     ///
     /// # Panics
     /// If that fails, with what the compiler says.
@@ -66,7 +66,10 @@ impl Program {
         let scratch = Scratch::new();
         std::os::unix::fs::symlink(library(), scratch.path("libslipring.so.0")).expect("a link in our directory");
         let path = scratch.path("program");
-        let output = Command::new("cc")
+        let is_cpp = source.ends_with(".cpp");
+        let (compiler, standard) = if is_cpp { ("c++", "-std=c++17") } else { ("cc", "-std=gnu99") };
+        let output = Command::new(compiler)
+            .arg(standard)
             .args(FLAGS)
             .args(more)
             .arg("-I")
