@@ -74,7 +74,7 @@ pub unsafe extern "C" fn slipring_bus_recv(
         slot.end_epoch();
         let lease = by_patience!(timeout_ns, end.try_recv()?, |deadline| end.recv_until(deadline)?);
         let view = View::new(&lease, lease.type_id(), lease.correlation_id());
-        let source = Source::Frame { bus: slot, epoch: slot.epoch(), ticket: lease.set_aside() };
+        let source = Source::Frame { bus: slot, life: slot.life(), epoch: slot.epoch(), ticket: lease.set_aside() };
         let memory = bus.leases.pop().unwrap_or_else(Slot::blank);
         place.set(memory.begin(Lease { source, over: false, view }));
         Ok(())

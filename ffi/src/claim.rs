@@ -115,8 +115,10 @@ impl Claim {
 /// Frees the handle of a claim that has ended, and lets its memory wait: with its Bus, if that lives, else with all others.
 fn recycle(claim: Entered<Claim>) {
     let (claim, slot) = claim.end();
-    if let Source::Bus { bus, .. } = claim.source
+    // Of this bus, and not of the next that lives in the same memory, which may be another thread's.
+    if let Source::Bus { bus, life, .. } = claim.source
         && bus.is_alive()
+        && bus.life() == life
         && let Ok(mut bus) = bus.enter()
         && bus.claims.len() < SPARE
     {

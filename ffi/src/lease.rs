@@ -49,7 +49,7 @@ impl View {
 
 /// Where what was received is.
 pub(crate) enum Source {
-    Frame { bus: &'static Slot<Bus>, epoch: u64, ticket: LeaseTicket },
+    Frame { bus: &'static Slot<Bus>, life: u64, epoch: u64, ticket: LeaseTicket },
     Request { rpc: &'static Slot<Rpc>, life: u64, ticket: RequestTicket, note: bool },
     Reply { rpc: &'static Slot<Rpc>, life: u64, call: CallId },
     Kept(Message),
@@ -178,8 +178,11 @@ fn recycle(lease: Lease, slot: &'static Slot<Lease>) {
         has_room
     };
     let waits = match lease.source {
-        Source::Frame { bus, .. } if bus.is_alive() => bus.enter().is_ok_and(|mut bus| wait_with(&mut bus.leases)),
-        Source::Request { rpc, .. } | Source::Reply { rpc, .. } if rpc.is_alive() => {
+        // Of this bus, and not of the next that lives in the same memory, which may be another thread's.
+        Source::Frame { bus, life, .. } if bus.is_alive() && bus.life() == life => {
+            bus.enter().is_ok_and(|mut bus| wait_with(&mut bus.leases))
+        }
+        Source::Request { rpc, life, .. } | Source::Reply { rpc, life, .. } if rpc.is_alive() && rpc.life() == life => {
             rpc.enter().is_ok_and(|mut rpc| wait_with(&mut rpc.leases))
         }
         _ => false,

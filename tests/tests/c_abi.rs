@@ -25,7 +25,7 @@ fn patience(what: &str) -> Watchdog {
 }
 
 fn soon() -> Deadline {
-    Deadline::after(Duration::from_secs(60))
+    Deadline::after(Duration::from_secs(200))
 }
 
 /// As `fill` in `check.h`.
@@ -58,7 +58,7 @@ fn what_rust_sends_c_receives() {
             bus.publish_until(index as u32, &payload(len), soon()).expect("room");
         }
     }
-    bus.close(Duration::from_secs(60)).expect("all is read");
+    bus.close(Duration::from_secs(200)).expect("all is read");
     ends_well(child);
 }
 
@@ -93,7 +93,7 @@ fn what_rust_asks_c_answers() {
             assert!(reply.type_id() == index as u32 + 1 && reply[..] == expected, "{len} bytes");
         }
     }
-    rpc.close(Duration::from_secs(60)).expect("all is read");
+    rpc.close(Duration::from_secs(200)).expect("all is read");
     ends_well(child);
 }
 

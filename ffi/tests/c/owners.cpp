@@ -21,7 +21,7 @@ static void check(bool is, const char *what)
 static void messages(const std::string &address)
 {
     std::thread sender([&] {
-        auto bus = slipring::Bus::connect(address, 10s);
+        auto bus = slipring::Bus::connect(address, 100s);
         bus.send(1, "hello");
         bus.send(2, std::array<int, 2>{4, 5});
         auto claim = bus.claim(8);
@@ -38,11 +38,11 @@ static void messages(const std::string &address)
         bus.send_shared(4, {}, shared);
         (void)bus.claim(3); // dropped, and so aborted
         CHECK(bus.try_send(5, std::string(3000, 'x')));
-        bus.close(10s);
+        bus.close(100s);
     });
     slipring::Config config;
     config.wait = SLIPRING_WAIT_PARK;
-    auto bus = slipring::Bus::listen(address, 10s, config);
+    auto bus = slipring::Bus::listen(address, 100s, config);
     slipring::Lease kept;
     slipring::SharedBuffer object;
     std::uint32_t seen = 0;
@@ -69,10 +69,10 @@ static void messages(const std::string &address)
 static void calls(const std::string &address)
 {
     std::thread server([&] {
-        auto rpc = slipring::RpcBus::listen(address, 10s);
+        auto rpc = slipring::RpcBus::listen(address, 100s);
         std::error_code error;
         for (;;) {
-            auto request = rpc.serve(10s, error);
+            auto request = rpc.serve(100s, error);
             if (error) {
                 break;
             }
@@ -84,20 +84,20 @@ static void calls(const std::string &address)
         }
         CHECK(error == slipring::code_of(SLIPRING_CLOSED));
     });
-    auto rpc = slipring::RpcBus::connect(address, 10s);
-    CHECK(rpc.request(1, "echo", 10s).text() == "echo");
+    auto rpc = slipring::RpcBus::connect(address, 100s);
+    CHECK(rpc.request(1, "echo", 100s).text() == "echo");
     auto claim = rpc.claim_request(4);
     std::memcpy(claim.data(), "more", 4);
     const auto id = claim.commit_call(1, 4);
-    CHECK(rpc.wait(id, 10s).text() == "more");
+    CHECK(rpc.wait(id, 100s).text() == "more");
     try {
-        (void)rpc.request(9, {}, 10s);
+        (void)rpc.request(9, {}, 100s);
         CHECK(false);
     } catch (const slipring::Error &error) {
         CHECK(error.status() == SLIPRING_REMOTE && error.remote_code() == 42);
         CHECK(std::string(error.what()).find("no") != std::string::npos);
     }
-    rpc.close(10s);
+    rpc.close(100s);
     server.join();
 }
 
@@ -106,11 +106,11 @@ static void many(const std::string &address)
     auto listener = slipring::Listener::bind(address);
     auto poller = slipring::Poller::make();
     poller.add(listener, 1);
-    std::thread sender([&] { slipring::Bus::connect(address, 10s).send(7, "polled"); });
+    std::thread sender([&] { slipring::Bus::connect(address, 100s).send(7, "polled"); });
     slipring::Bus bus;
     std::vector<std::uint64_t> ready;
     for (bool got = false; !got;) {
-        poller.wait(ready, 10s);
+        poller.wait(ready, 100s);
         for (const auto token : ready) {
             if (token == 1 && !bus) {
                 try {

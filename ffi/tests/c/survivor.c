@@ -13,8 +13,8 @@ static int serve(const char *address)
         slipring_lease_t *lease;
         slipring_status_t answer;
         int messages = 0;
-        OK(slipring_listener_accept_bus(listener, 6 * SOON, &bus));
-        while ((answer = slipring_bus_recv(bus, 6 * SOON, &lease)) == SLIPRING_OK) {
+        OK(slipring_listener_accept_bus(listener, SOON, &bus));
+        while ((answer = slipring_bus_recv(bus, SOON, &lease)) == SLIPRING_OK) {
             messages++;
             OK(slipring_lease_release(lease));
         }
