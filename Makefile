@@ -10,8 +10,9 @@ N ?= 10000
 HOURS ?= 1
 ROUNDS ?= 100000000
 TIME ?= 600
+GIB ?= 64
 
-.PHONY: help run test check bench litmus miri loom tsan storm scribble soak header examples install docs clean
+.PHONY: help run test check bench litmus miri loom tsan storm scribble crowd big soak header examples install docs clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -46,6 +47,12 @@ storm: ## N=... kills at random moments
 
 scribble: ## TIME=... seconds of sessions with a peer that writes over its own words
 	SLIPRING_SCRIBBLE_SECONDS=$(TIME) $(CARGO) test --release -p slipring-tests --test scribble -- --nocapture
+
+crowd: ## TIME=... seconds of sessions that processes open, use and lose at random, at one server
+	SLIPRING_CROWD_SECONDS=$(TIME) $(CARGO) test --release -p slipring-tests --test crowd -- --nocapture
+
+big: ## GIB=... payloads of 4 GiB and a byte, 8, 16... GiB, by memory and by spill directory, as far as there is room
+	SLIPRING_BIG_GIB=$(GIB) $(CARGO) test --release -p slipring-tests --test big_payloads -- --nocapture --test-threads=1
 
 soak: ## HOURS=... of storms and streams, one after the other
 	ci/soak.sh $(HOURS)

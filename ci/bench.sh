@@ -47,6 +47,20 @@ measure_in_turns() {
     measure "$@"
 }
 
+# Whether so many GiB are available for rows of such payloads.
+has_memory() {
+    local gib
+    gib=$(awk '/^MemAvailable:/ { print int($2 / 1048576) }' /proc/meminfo)
+    [ "$gib" -ge "$1" ] && return 0
+    echo "left out: payloads of $2 bytes, which need $1 GiB of memory; $gib GiB are available" | tee -a "$folder/machine.txt"
+    return 1
+}
+
+# The time of a row, or so many seconds if that is longer.
+at_least() {
+    awk -v each="$seconds" -v least="$1" 'BEGIN { print each > least ? each : least }'
+}
+
 rm -f "$folder"/*.jsonl
 measure floor --seconds "$seconds"
 measure rtt --payload 32 --wait spin,adaptive --api copy,claim --seconds "$seconds"
@@ -63,14 +77,37 @@ measure stream --payload 16384,262144,1048576 --api copy,claim --seconds "$secon
 measure stream --payload 16384 --api claim --hold 0,1000 --seconds "$seconds"
 measure wake --seconds "$seconds"
 measure connect --seconds "$seconds"
+measure rtt --shared --payload 268435456 --wait spin,adaptive,park --seconds "$seconds"
+measure stream --shared --payload 268435456 --seconds "$seconds"
 if [ "$mode" = quick ]; then
     measure_in_turns fanin --clients 2,8 --wait spin,adaptive,park --seconds "$seconds"
-    measure_in_turns fanin --clients 1 --idle 100 --seconds "$seconds"
+    measure_in_turns fanin --clients 1,8 --idle 100 --seconds "$seconds"
+    measure_in_turns rtt --beside 10 --seconds "$seconds"
+    measure_in_turns connect --clients 100 --seconds "$seconds"
+    measure shared --payload 16777216 --readers 4 --seconds "$seconds"
+    measure stream --payload 16777216 --api claim --seconds "$seconds"
+    measure stream --fresh --payload 16777216 --api claim --seconds "$seconds"
     measure idle --seconds 2
     measure death --while park --seconds 1
 else
     measure_in_turns fanin --clients 2,8,64 --wait spin,adaptive,park --seconds "$seconds"
-    measure_in_turns fanin --clients 1 --idle 1000 --processes 50 --seconds "$seconds"
+    measure_in_turns fanin --clients 1,8 --idle 1000 --processes 50 --seconds "$seconds"
+    measure_in_turns rtt --beside 100 --seconds "$seconds"
+    measure_in_turns connect --clients 1000 --seconds "$seconds"
+    measure shared --payload 268435456 --readers 10 --seconds "$seconds"
+    # Long payloads want memory: rows for which there is none are left out, and the record says so.
+    measure stream --payload 16777216 --api claim --seconds "$seconds"
+    measure stream --fresh --payload 1048576,16777216 --api claim --seconds "$seconds"
+    if has_memory 4 268435456; then
+        measure stream --payload 268435456 --api claim --seconds "$(at_least 10)"
+        measure stream --fresh --payload 268435456 --api claim --seconds "$(at_least 10)"
+    fi
+    if has_memory 8 1073741824; then
+        measure stream --payload 1073741824 --api claim --seconds "$(at_least 10)"
+    fi
+    if has_memory 12 1073741824; then
+        measure stream --fresh --payload 1073741824 --api claim --seconds "$(at_least 10)"
+    fi
     measure idle --seconds 60
     measure death --seconds 10
 fi

@@ -11,6 +11,7 @@ while [ "$(date +%s)" -lt "$end" ]; do
     echo "round $round, $(((end - $(date +%s)) / 60)) minutes left"
     SLIPRING_STORM_N=2000 cargo test --quiet --release -p slipring-tests --test storm
     SLIPRING_SCRIBBLE_SECONDS=60 cargo test --quiet --release -p slipring-tests --test scribble
+    SLIPRING_CROWD_SECONDS=60 cargo test --quiet --release -p slipring-tests --test crowd
     ci/litmus.sh 5000000
     cargo run --quiet --release -p slipring-bench -- stream --payload 64 --seconds 20
     cargo run --quiet --release -p slipring-bench -- death

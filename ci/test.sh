@@ -8,8 +8,11 @@ ci/check.sh
 say "tests"
 cargo test --workspace
 say "tests of sessions, over POSIX shared memory"
-SLIPRING_BACKEND=posix cargo test -p slipring-tests \
-    --test bad_input --test blocks --test death --test goodbye --test leaks --test rpc
+SLIPRING_BACKEND=posix SLIPRING_CROWD_SECONDS=5 cargo test -p slipring-tests \
+    --test bad_input --test blocks --test blocks_limits --test counters --test crowd --test death --test event_loop --test goodbye \
+    --test leaks --test limits --test long_payloads --test observer --test owned_claims --test poller --test poller_crowd --test rpc \
+    --test rpc_bounds --test rpc_late --test server --test shared --test shared_death --test shared_limits \
+    --test signals --test storm
 say "models (loom)"
 ci/loom.sh
 say "races of publish and park (short)"

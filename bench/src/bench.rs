@@ -30,6 +30,10 @@ const BYTES_PER_NS: u64 = 4;
 const BLOCK_FLOOR_FROM: usize = 16 << 10;
 /// What writing and reading a payload in place may cost a call, in times of the block that S fills and sums.
 const BLOCK_TIMES: f64 = 1.15;
+/// What handing over an object that is mapped already may add to two round trips.
+const HANDOVER: Duration = Duration::from_micros(5);
+/// What stands for the api in the rows of messages with an object.
+const SHARED: &str = "shared";
 /// What starting and connecting a crew takes at the most, on a quiet machine.
 const START: Duration = Duration::from_secs(2);
 
@@ -77,7 +81,7 @@ impl Bench {
     /// Measures all lanes beside each other, each for `time`.
     pub(crate) fn measure_for(&self, lanes: &[Lane], time: Duration) -> Result<Vec<Measured>> {
         let gap = lanes.iter().map(|lane| lane.gap_ns).max().unwrap_or(0);
-        let longest = lanes.iter().map(|lane| lane.payload).max().unwrap_or(0);
+        let longest = lanes.iter().map(Lane::message).max().unwrap_or(0);
         let several = Duration::from_nanos(longest as u64 / BYTES_PER_NS * MESSAGES);
         let span = SPAN.max(Duration::from_nanos(gap) * GAPS).max(several).min(time);
         let rounds = (time.as_secs_f64() / span.as_secs_f64()).round().max(1.0) as u32;
@@ -164,6 +168,13 @@ impl Measured {
             System::FloorS => Row::new(work, "floor-S"),
             System::BusEcho(plan) => Row::new(work, "slipring").bus(plan),
             System::BusFlow(plan) => Row { hold: Some(plan.hold as u64), ..Row::new(work, "slipring").bus(&plan.bus) },
+            System::FreshFlow(plan) => Row::new(work, "slipring").bus(plan),
+            System::SharedEcho(plan) | System::SharedFlow(plan) => {
+                Row { api: Some(SHARED.to_owned()), ..Row::new(work, "slipring").bus(plan) }
+            }
+            System::BesideEcho(plan) => {
+                Row { clients: Some(1 + u64::from(plan.sessions)), ..Row::new(work, "slipring").bus(&plan.bus) }
+            }
             System::Rpc(plan) => {
                 let (reply, inflight) = (Some(plan.reply as u64), Some(plan.inflight.into()));
                 Row { reply, inflight, ..Row::new(work, "slipring").bus(&plan.bus) }
@@ -172,7 +183,7 @@ impl Measured {
         };
         let mut row = match &self.lead.summary {
             Some(summary) => Row { gap_ns: Some(lane.gap_ns), ..row.latencies(summary) },
-            None => row.rates(&self.follow.moved, lane.payload),
+            None => row.rates(&self.follow.moved, lane.message()),
         };
         if let System::Rpc(plan) = &lane.system {
             row = row.rates(&self.lead.moved, lane.payload + plan.reply);
@@ -200,19 +211,26 @@ fn floors_of(lane: &Lane) -> Vec<Lane> {
             let blocks = long.map(|len| Lane::floor(System::FloorS, len));
             return [line(plan.bus.wait)].into_iter().chain(blocks).collect();
         }
-        System::BusEcho(plan) => plan.wait,
+        System::FreshFlow(_) => return vec![Lane::floor(System::FloorB0, lane.payload)],
+        System::BusEcho(plan) | System::SharedEcho(plan) | System::SharedFlow(plan) => plan.wait,
+        System::BesideEcho(plan) => plan.bus.wait,
         System::BusFlow(plan) => plan.bus.wait,
         _ => Wait::Adaptive,
     };
-    if lane.payload >= BLOCK_FLOOR_FROM { vec![Lane::floor(System::FloorB, lane.payload)] } else { vec![line(wait)] }
+    if lane.message() >= BLOCK_FLOOR_FROM { vec![Lane::floor(System::FloorB, lane.payload)] } else { vec![line(wait)] }
 }
 
-/// Holds `row` against the sum of `floors`. A round trip moves two payloads, so two blocks of B are its floor.
+/// Holds `row` against the sum of `floors`. A round trip moves two payloads, so two blocks of B are its floor. One that hands over
+/// an object may take as long as two, and [`HANDOVER`].
 fn against(mut row: Row, floors: &[Row]) -> Row {
+    let hands_over = row.api.as_deref() == Some(SHARED) && row.gap_ns.is_some();
     let (mut names, mut sum) = (Vec::new(), 0.0);
     for floor in floors {
         let (name, times) = match floor.system.as_str() {
+            "floor-W" if hands_over => ("2 W".to_owned(), 2.0),
+            "floor-F" if hands_over => ("2 F".to_owned(), 2.0),
             "floor-W" => ("W".to_owned(), 1.0),
+            "floor-B0" => ("B0".to_owned(), 1.0),
             "floor-B" if row.gap_ns.is_some() => ("B".to_owned(), 2.0),
             "floor-B" => ("B".to_owned(), 1.0),
             "floor-S" => (format!("{BLOCK_TIMES} S({})", floor.payload.unwrap_or_default()), BLOCK_TIMES),
@@ -221,11 +239,16 @@ fn against(mut row: Row, floors: &[Row]) -> Row {
         names.push(name);
         sum += floor.time_ns().unwrap_or(f64::NAN) * times;
     }
+    if hands_over {
+        names.push(format!("{} us", HANDOVER.as_micros()));
+        sum += HANDOVER.as_nanos() as f64;
+    }
     row.floor = Some(names.join(" + "));
     row.floor_p50_ns = Some(sum).filter(|sum| sum.is_finite());
     // What the slowest hundredth of one floor adds to another's nobody can tell, nor that of calls that wait for each other.
     if let [floor] = floors
         && !row.overlaps()
+        && !hands_over
     {
         row.floor_p99_ns = floor.p99_ns.map(|ns| ns as f64);
     }
@@ -235,11 +258,20 @@ fn against(mut row: Row, floors: &[Row]) -> Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Api, Backend, BusPlan, DEFAULT_INLINE, DEFAULT_RING, Fence, FlowPlan, RpcPlan, Trust};
+    use crate::plan::{Api, Backend, BusPlan, Counters, DEFAULT_INLINE, DEFAULT_RING, Fence, FlowPlan, RpcPlan, Trust};
 
     fn bus(wait: Wait) -> BusPlan {
         let (api, trust, fence) = (Api::Copy, Trust::SameUser, Fence::Auto);
-        BusPlan { wait, api, backend: Backend::Memfd, trust, fence, ring: DEFAULT_RING, inline: DEFAULT_INLINE }
+        BusPlan {
+            wait,
+            api,
+            backend: Backend::Memfd,
+            trust,
+            fence,
+            counters: Counters::On,
+            ring: DEFAULT_RING,
+            inline: DEFAULT_INLINE,
+        }
     }
 
     fn rpc(wait: Wait, payload: usize, reply: usize, inflight: u32) -> Lane {

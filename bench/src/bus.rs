@@ -13,7 +13,7 @@ use crate::fault::Fault;
 use crate::flow::Flow;
 use crate::link::Side;
 use crate::payload::{fill, sum};
-use crate::plan::{Api, Backend, BusPlan, Fence, FlowPlan, Trust, Wait};
+use crate::plan::{Api, Backend, BusPlan, Counters, Fence, FlowPlan, Trust, Wait};
 
 /// The message type of everything that is measured.
 pub(crate) const DATA: u32 = 1;
@@ -53,6 +53,7 @@ pub(crate) fn options(plan: &BusPlan) -> Options {
             Fence::Auto => slipring::Fence::Auto,
             Fence::Always => slipring::Fence::Always,
         })
+        .counters(plan.counters == Counters::On)
 }
 
 /// The sending end at `address`, waiting for the listening end to appear.
@@ -107,6 +108,11 @@ impl Sender {
 
     pub(crate) fn end(&mut self) -> Result<()> {
         self.bus.publish(END, &[]).map_err(fault)
+    }
+
+    /// Ends the session when all was read, or after `linger`.
+    pub(crate) fn close(self, linger: Duration) -> Result<()> {
+        self.bus.close(linger).map_err(fault)
     }
 }
 
@@ -259,7 +265,7 @@ impl Flow for BusFlow {
         }
     }
 
-    fn look_back(&self) -> Result<()> {
+    fn look_back(&mut self) -> Result<()> {
         if let Self::Holding(_, held, _) = self { held.look_back() } else { Ok(()) }
     }
 }

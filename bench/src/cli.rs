@@ -11,7 +11,7 @@ use crate::fanin::{Crowd, Entry};
 use crate::fault::Fault;
 use crate::pin::parse_pair;
 use crate::plan::{
-    Api, Backend, BusPlan, Fence, FlowPlan, RpcPlan, SMALL_RING, Trust, Wait, While, geometry, rpc_geometry,
+    Api, Backend, BusPlan, Counters, Fence, FlowPlan, RpcPlan, SMALL_RING, Trust, Wait, While, geometry, rpc_geometry,
 };
 
 /// Measures slipring between two processes, beside what the hardware and the kernel can do at all.
@@ -40,7 +40,9 @@ pub(crate) enum Work {
     Fanin(FaninArgs),
     /// Round trips that each find the other side asleep for good.
     Wake(EchoArgs),
-    /// From a fresh connection to its first message.
+    /// Shared objects: the first attach, the first look at the pages, and the memory of many readers.
+    Shared(SharedArgs),
+    /// From a fresh connection to its first message, or to the last accept of many.
     Connect(ConnectArgs),
     /// What two sides cost while nothing is sent.
     Idle(IdleArgs),
@@ -105,6 +107,11 @@ impl Ends {
         self.with(wait, api, rpc_geometry(inflight, self.ring, self.inline)?)
     }
 
+    /// The plan of the ends of many `Bus`es.
+    pub(crate) fn many_plan(&self, wait: Wait) -> anyhow::Result<BusPlan> {
+        self.with(wait, Api::Copy, geometry(self.ring.or(Some(SMALL_RING)), self.inline)?)
+    }
+
     /// The plan of the ends of a server's many sessions, each with one call in flight.
     pub(crate) fn fanin_plan(&self, wait: Wait) -> anyhow::Result<BusPlan> {
         self.with(wait, Api::Copy, rpc_geometry(1, self.ring.or(Some(SMALL_RING)), self.inline)?)
@@ -115,7 +122,8 @@ impl Ends {
         if (backend, trust) == (Backend::Posix, Trust::Untrusted) {
             return Err(Fault::Usage("--backend posix has no seals, which --trust untrusted needs".into()).into());
         }
-        Ok(BusPlan { wait, api, backend, trust, fence, ring, inline })
+        let counters = Counters::On;
+        Ok(BusPlan { wait, api, backend, trust, fence, counters, ring, inline })
     }
 }
 
@@ -131,6 +139,9 @@ pub(crate) struct Traffic {
     /// How a payload gets into the ring; several make several rows.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Api::Copy])]
     pub(crate) api: Vec<Api>,
+    /// Whether the ends show their counters to each other; several make several rows.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Counters::On])]
+    counters: Vec<Counters>,
     #[command(flatten)]
     pub(crate) ends: Ends,
 }
@@ -138,17 +149,19 @@ pub(crate) struct Traffic {
 impl Traffic {
     /// One plan for each combination, `wait` being the default, with its payload.
     pub(crate) fn plans(&self, wait: Wait) -> anyhow::Result<Vec<(usize, BusPlan)>> {
-        let one = |(payload, wait, api)| Ok((payload, self.ends.plan(wait, api)?));
+        let one = |(payload, wait, api, counters)| Ok((payload, BusPlan { counters, ..self.ends.plan(wait, api)? }));
         self.combinations(wait).into_iter().map(one).collect()
     }
 
-    /// Payload, wait and api in every combination, `wait` being the default.
-    fn combinations(&self, wait: Wait) -> Vec<(usize, Wait, Api)> {
+    /// Payload, wait, api and counters in every combination, `wait` being the default.
+    fn combinations(&self, wait: Wait) -> Vec<(usize, Wait, Api, Counters)> {
         let waits = if self.wait.is_empty() { vec![wait] } else { self.wait.clone() };
         let mut all = Vec::new();
         for &payload in &self.payload {
             for &wait in &waits {
-                all.extend(self.api.iter().map(|&api| (payload, wait, api)));
+                for &api in &self.api {
+                    all.extend(self.counters.iter().map(|&counters| (payload, wait, api, counters)));
+                }
             }
         }
         all
@@ -176,6 +189,12 @@ pub(crate) struct EchoArgs {
     /// From one intended start to the next [default: 0, back to back; for wake: 3 ms, longer than any nap]
     #[arg(long, value_name = "N")]
     pub(crate) gap_ns: Option<u64>,
+    /// Hand over a shared object of `--payload` bytes that the other side has mapped already, with a request of 32 bytes.
+    #[arg(long, conflicts_with = "api")]
+    pub(crate) shared: bool,
+    /// Measure once more, in turns, beside N other sessions whose readers park 1,000 times a second each.
+    #[arg(long, value_name = "N", value_parser = parse_beside, conflicts_with = "shared")]
+    pub(crate) beside: Option<u32>,
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -199,9 +218,9 @@ impl RpcArgs {
     /// One plan for each combination, with its request's payload.
     pub(crate) fn plans(&self) -> anyhow::Result<Vec<(usize, RpcPlan)>> {
         let mut plans = Vec::new();
-        for (payload, wait, api) in self.traffic.combinations(Wait::Adaptive) {
+        for (payload, wait, api, counters) in self.traffic.combinations(Wait::Adaptive) {
             for &inflight in &self.inflight {
-                let bus = self.traffic.ends.rpc_plan(wait, api, inflight)?;
+                let bus = BusPlan { counters, ..self.traffic.ends.rpc_plan(wait, api, inflight)? };
                 plans.push((payload, RpcPlan { bus, reply: self.reply.unwrap_or(payload), inflight }));
             }
         }
@@ -217,6 +236,12 @@ pub(crate) struct StreamArgs {
     /// Keep the first N messages to the end while reading on; several make several rows.
     #[arg(long, value_name = "N", value_delimiter = ',', default_value = "0", value_parser = parse_hold)]
     hold: Vec<usize>,
+    /// Every message in memory that none was in before: a session for each block, and the reader keeps all messages of it.
+    #[arg(long, conflicts_with = "hold")]
+    pub(crate) fresh: bool,
+    /// Messages of 32 bytes that each come with the same shared object of `--payload` bytes.
+    #[arg(long, conflicts_with_all = ["hold", "fresh", "api"])]
+    pub(crate) shared: bool,
     #[command(flatten)]
     pub(crate) common: Common,
 }
@@ -248,6 +273,9 @@ pub(crate) struct FaninArgs {
     /// How server and clients wait; several make several rows.
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Wait::Adaptive])]
     wait: Vec<Wait>,
+    /// Whether the ends show their counters to each other; several make several rows.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Counters::On])]
+    counters: Vec<Counters>,
     /// From one intended start of a client's call to the next; 0 is back to back.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) gap_ns: u64,
@@ -258,7 +286,7 @@ pub(crate) struct FaninArgs {
 }
 
 impl FaninArgs {
-    /// What is to be measured, one client alone before the crowds with the same payload and wait.
+    /// What is to be measured, one client alone before the crowds with the same payload, wait and counters.
     pub(crate) fn entries(&self) -> anyhow::Result<Vec<Entry>> {
         let alone = Crowd { clients: 1, idle: 0, processes: 1 };
         let crowd = |&clients| Crowd { clients, idle: self.idle, processes: self.processes };
@@ -267,17 +295,41 @@ impl FaninArgs {
         let mut entries = Vec::new();
         for &payload in &self.payload {
             for &wait in &self.wait {
-                let plan = RpcPlan { bus: self.ends.fanin_plan(wait)?, reply: payload, inflight: 1 };
-                entries.extend(crowds.iter().map(|&crowd| Entry { crowd, payload, gap_ns: self.gap_ns, plan }));
+                for &counters in &self.counters {
+                    let bus = BusPlan { counters, ..self.ends.fanin_plan(wait)? };
+                    let plan = RpcPlan { bus, reply: payload, inflight: 1 };
+                    entries.extend(crowds.iter().map(|&crowd| Entry { crowd, payload, gap_ns: self.gap_ns, plan }));
+                }
             }
         }
         Ok(entries)
     }
 }
 
+/// Arguments of `shared`.
+#[derive(Debug, Args)]
+pub(crate) struct SharedArgs {
+    /// Bytes of an object.
+    #[arg(long, value_name = "BYTES", default_value = "268435456", value_parser = parse_message)]
+    pub(crate) payload: usize,
+    /// Processes that read one object at the same time.
+    #[arg(long, value_name = "N", default_value = "10", value_parser = parse_processes)]
+    pub(crate) readers: usize,
+    /// How both sides wait; whoever does not spin is woken for each object, which then counts as attaching.
+    #[arg(long, value_enum, default_value_t = Wait::Spin)]
+    pub(crate) wait: Wait,
+    #[command(flatten)]
+    pub(crate) ends: Ends,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
 /// Arguments of `connect`.
 #[derive(Debug, Args)]
 pub(crate) struct ConnectArgs {
+    /// Sessions that are opened at once and stay open; with more than one, the time of all of them is measured.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = parse_clients)]
+    pub(crate) clients: usize,
     /// Bytes of the first message.
     #[arg(long, value_name = "BYTES", default_value = "32", value_parser = parse_payload)]
     pub(crate) payload: usize,
@@ -378,6 +430,10 @@ fn parse_idle(text: &str) -> Result<usize, String> {
     parse_count(text, "idle sessions", 0..=MOST_IDLE)
 }
 
+fn parse_beside(text: &str) -> Result<u32, String> {
+    parse_count(text, "sessions", 1..=MOST_CLIENTS).map(|count| count as u32)
+}
+
 fn parse_processes(text: &str) -> Result<usize, String> {
     parse_count(text, "processes", 1..=MOST_PROCESSES)
 }
@@ -410,6 +466,23 @@ mod tests {
         let line = ["slipring-bench", "rtt", "--payload", "32,64", "--wait", "spin,park", "--api", "copy,claim"];
         let Work::Rtt(args) = Cli::try_parse_from(line).unwrap().work else { panic!("rtt was asked for") };
         assert_eq!(args.traffic.plans(Wait::Adaptive).unwrap().len(), 8);
+    }
+
+    #[test]
+    fn counters_are_on_or_off_or_both_in_turns() {
+        let counters = |line: &str| -> Vec<_> {
+            match Cli::try_parse_from(line.split(' ')).unwrap().work {
+                Work::Stream(args) => args.plans().unwrap().iter().map(|(_, plan)| plan.bus.counters).collect(),
+                Work::Rpc(args) => args.plans().unwrap().iter().map(|(_, plan)| plan.bus.counters).collect(),
+                Work::Fanin(args) => args.entries().unwrap().iter().map(|entry| entry.plan.bus.counters).collect(),
+                _ => panic!("nothing else was asked for"),
+            }
+        };
+        let (on, off) = (Counters::On, Counters::Off);
+        assert_eq!(counters("slipring-bench stream"), [on]);
+        assert_eq!(counters("slipring-bench stream --counters on,off"), [on, off]);
+        assert_eq!(counters("slipring-bench rpc --counters off"), [off]);
+        assert_eq!(counters("slipring-bench fanin --counters off,on"), [off, off, on, on]);
     }
 
     #[test]
@@ -457,6 +530,8 @@ mod tests {
     fn a_flag_that_does_not_apply_is_an_error() {
         for wrong in [
             "idle --payload 32",
+            "idle --counters off",
+            "rtt --counters maybe",
             "stream --gap-ns 5",
             "floor --wait spin",
             "rtt --while spin",
@@ -470,6 +545,12 @@ mod tests {
             "rpc --hold 1",
             "rpc --reply 7",
             "rtt --backend shm",
+            "rtt --shared --api claim",
+            "rtt --beside 0",
+            "rpc --shared",
+            "stream --fresh --hold 5",
+            "stream --shared --fresh",
+            "shared --readers 0",
             "fanin --clients 0",
             "fanin --clients 2000",
             "fanin --processes 0",

@@ -83,13 +83,21 @@ pub(crate) struct Member {
 
 impl Member {
     fn start(runtime: &Runtime, cpu: Option<usize>, side: Side, job: &Job, stdin: Stdio) -> Result<Self> {
+        Self::start_in(Some(runtime), cpu, side, job, stdin)
+    }
+
+    /// In `runtime`, or in that of this process.
+    fn start_in(runtime: Option<&Runtime>, cpu: Option<usize>, side: Side, job: &Job, stdin: Stdio) -> Result<Self> {
         let task = Task { parent: std::process::id(), cpu, side, job: job.clone() };
         let task = serde_json::to_string(&task).context("write the task as JSON")?;
-        let mut child = Command::new("/proc/self/exe")
+        let mut command = Command::new("/proc/self/exe");
+        if let Some(runtime) = runtime {
+            command.env("SLIPRING_RUNTIME_DIR", runtime.path());
+        }
+        let mut child = command
             .arg0(env!("CARGO_PKG_NAME"))
             .arg("worker")
             .arg(task)
-            .env("SLIPRING_RUNTIME_DIR", runtime.path())
             .stdin(stdin)
             .stdout(Stdio::piped())
             .spawn()
@@ -107,6 +115,12 @@ impl Member {
     pub(crate) fn linked(runtime: &Runtime, cpu: Option<usize>, side: Side, job: &Job) -> Result<(Self, Link)> {
         let (link, theirs) = Link::to_worker()?;
         Ok((Self::start(runtime, cpu, side, job, Stdio::from(theirs))?, link))
+    }
+
+    /// A worker of a worker's, told over a link too, in the same runtime directory. It pins itself.
+    pub(crate) fn inherited(side: Side, job: &Job) -> Result<(Self, Link)> {
+        let (link, theirs) = Link::to_worker()?;
+        Ok((Self::start_in(None, None, side, job, Stdio::from(theirs))?, link))
     }
 
     pub(crate) fn pid(&self) -> u32 {

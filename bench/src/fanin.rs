@@ -2,7 +2,7 @@
 //!
 //! Every row has a server process and client processes of its own (`fanin/team.rs`), and the rows are measured in turns: the
 //! server of a row runs only in its blocks, so that it takes nothing from the others while it has nobody to serve. The first
-//! row of each payload and wait is one client alone, without idle sessions: what the rows after it are to be compared with.
+//! row of each payload, wait and counters is one client alone, without idle sessions: what the rows after it are to be compared with.
 //!
 //! Rates are counted by the clock of the starting process, from the word to begin to the last client's word that it is
 //! done. They are too low by what that costs, some 0.1 %, and alike in all rows.
@@ -20,10 +20,12 @@ use anyhow::Result;
 
 use crate::bench::Bench;
 use crate::cli::FaninArgs;
+use crate::crew::Runtime;
 use crate::plan::RpcPlan;
 use crate::row::Row;
 use crate::watchdog::Watchdog;
-use team::{Seats, Team};
+use team::Team;
+pub(crate) use team::{Found, Seats};
 
 /// Length of a block, and what it is for each client at the least: clients that share a CPU get turns of some milliseconds on
 /// it, and each needs several in a block.
@@ -91,9 +93,27 @@ pub(crate) fn measure(args: &FaninArgs) -> Result<()> {
     }
     for (entry, team) in entries.iter().zip(teams) {
         let found = team.finish(&watchdog)?;
+        if entry.crowd.idle > 0 {
+            let (sessions, used) = (entry.crowd.idle, found.idle_used);
+            let (cpu, time, wakeups) = (used.cpu, found.moved().time, used.wakeups);
+            eprintln!(
+                "slipring-bench: {sessions} idle sessions used {cpu:.1?} of {time:.1?}, and woke {wakeups} times"
+            );
+        }
         bench.show(Row { cpus: seats.label(), ..row(entry, &found) })?;
     }
     bench.finish_as("one server process, clients in others", "rows in turns")
+}
+
+/// One row's crowd by itself, without another beside it.
+pub(crate) fn measure_one(runtime: &Runtime, seats: &Seats, entry: &Entry, time: Duration) -> Result<Found> {
+    let blocks = Blocks::of(time, entry.crowd.clients, entry.gap_ns, 0);
+    let watchdog = Watchdog::expecting(expected(&[*entry], &blocks));
+    let mut team = Team::start(runtime, seats, 0, entry, &blocks, &watchdog)?;
+    for round in 0..=blocks.rounds {
+        team.block(round > 0, &watchdog)?;
+    }
+    team.finish(&watchdog)
 }
 
 /// The time that all of it takes on a quiet machine.
@@ -106,7 +126,7 @@ fn expected(entries: &[Entry], blocks: &Blocks) -> Duration {
 }
 
 /// What was found out, as a row.
-fn row(entry: &Entry, found: &team::Found) -> Row {
+fn row(entry: &Entry, found: &Found) -> Row {
     let moved = found.moved();
     let mut row = Row::new("fanin", "slipring").bus(&entry.plan.bus);
     if let Some(summary) = found.tally.summary() {

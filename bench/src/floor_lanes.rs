@@ -11,8 +11,8 @@ use crate::floor::{BLOCKS_AT, Blocks, END, LINES, Line, Page};
 use crate::flow::Flow;
 use crate::link::Link;
 
-/// B0 touches this much fresh memory in a block of messages, or two payloads if those are longer.
-const FRESH_BYTES: usize = 64 << 20;
+/// B0, and what is held against it, touches this much fresh memory in a block of messages, or two payloads if those are longer.
+pub(crate) const FRESH_BYTES: usize = 64 << 20;
 
 /// Blocks that B keeps in flight.
 const ALTERNATING: u64 = 2;

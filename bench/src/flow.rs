@@ -18,7 +18,7 @@ const PER_LOOK: u64 = 512;
 const SMALL: usize = 4096;
 
 /// However long a message takes, a block has this many: the first one starts the receiving side's clock and does not count.
-const LEAST: u64 = 3;
+pub(crate) const LEAST: u64 = 3;
 
 /// A one-way line for messages of one payload length.
 pub(crate) trait Flow {
@@ -32,8 +32,8 @@ pub(crate) trait Flow {
     /// Tells the receiving side that the block is over.
     fn end(&mut self) -> Result<()>;
 
-    /// Looks once more at what the receiving side has kept of the block, after its time was taken.
-    fn look_back(&self) -> Result<()> {
+    /// Looks once more at what the receiving side has kept of the block, or lets go of it, after its time was taken.
+    fn look_back(&mut self) -> Result<()> {
         Ok(())
     }
 

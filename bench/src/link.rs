@@ -8,8 +8,11 @@ use std::io::{IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
     recvmsg, sendmsg,
@@ -101,6 +104,16 @@ impl Link {
     /// Waits until the other side is.
     pub(crate) fn wait_ready(&self) -> Result<()> {
         (&self.socket).read_exact(&mut [0]).map_err(|_| gone())
+    }
+
+    /// Whether the other side says so before `time` is over. What it said is still there for [`wait_ready`](Self::wait_ready).
+    pub(crate) fn is_ready_within(&self, time: Duration) -> Result<bool> {
+        let time = Timespec { tv_sec: time.as_secs().cast_signed(), tv_nsec: time.subsec_nanos().into() };
+        match poll(&mut [PollFd::new(&self.socket, PollFlags::IN)], Some(&time)) {
+            Ok(count) => Ok(count > 0),
+            Err(Errno::INTR) => Ok(false),
+            Err(error) => Err(error).context("wait for a word over the link"),
+        }
     }
 }
 

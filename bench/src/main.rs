@@ -2,16 +2,18 @@
 //!
 //! The starting process reads the command line, starts two worker processes of this same program, sleeps while they
 //! measure, and prints what they found. From the bottom up: `payload` is what is sent and checked, `echo`, `inflight` and
-//! `flow` are the patterns of traffic, `floor`, `bus`, `calls` and `wire` the systems that carry it, `lane` and `blocks`
-//! measure several of them in turns, `worker` and `crew` are the processes, and one file for each work stands on top.
+//! `flow` are the patterns of traffic, `floor`, `bus`, `fresh`, `handover`, `beside`, `calls` and `wire` the systems that carry it, `lane`
+//! and `blocks` measure several of them in turns, `worker` and `crew` are the processes, and one file for each work stands on top.
 
 mod bench;
+mod beside;
 mod blocks;
 mod bus;
 mod calls;
 mod cli;
 mod clock;
 mod connect;
+mod connect_many;
 mod crew;
 mod death;
 mod echo;
@@ -21,6 +23,8 @@ mod floor;
 mod floor_lanes;
 mod floors;
 mod flow;
+mod fresh;
+mod handover;
 mod idle;
 mod inflight;
 mod lane;
@@ -34,6 +38,7 @@ mod row;
 mod rpc;
 mod rtt;
 mod run;
+mod shared;
 mod stream;
 mod table;
 mod tally;
@@ -59,6 +64,8 @@ fn main() -> ExitCode {
         Work::Stream(args) => stream::measure(&args),
         Work::Fanin(args) => fanin::measure(&args),
         Work::Wake(args) => wake::measure(&args),
+        Work::Shared(args) => shared::measure(&args),
+        Work::Connect(args) if args.clients > 1 => connect_many::measure(&args),
         Work::Connect(args) => connect::measure(&args),
         Work::Idle(args) => idle::measure(&args),
         Work::Death(args) => death::measure(&args),

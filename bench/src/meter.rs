@@ -81,6 +81,32 @@ impl Memory {
         let kib = |name| field(&text, name).with_context(|| format!("no {name} in {path}"));
         Ok(Self { rss: kib("Rss:")? * 1024, pss: kib("Pss:")? * 1024 })
     }
+
+    /// That of the pages of one file, known by its number, in process `pid`.
+    pub(crate) fn of_file(pid: u32, number: u64) -> Result<Self> {
+        let path = format!("/proc/{pid}/smaps");
+        let text = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+        Ok(file_memory(&text, number))
+    }
+}
+
+/// Adds up what a text of `smaps` says of the maps of the file with this number.
+fn file_memory(smaps: &str, number: u64) -> Memory {
+    // Of proc_pid_smaps(5): a map begins with its line of `maps`, whose fifth word is the file's number; lines with a name and a
+    // colon follow.
+    let (mut memory, mut wanted) = (Memory::default(), false);
+    for line in smaps.lines() {
+        let mut words = line.split_whitespace();
+        let (first, second) = (words.next().unwrap_or_default(), words.next());
+        let kib = || second.and_then(|word| word.parse::<u64>().ok()).unwrap_or_default();
+        match first {
+            "Rss:" if wanted => memory.rss += kib() * 1024,
+            "Pss:" if wanted => memory.pss += kib() * 1024,
+            name if name.ends_with(':') => {}
+            _ => wanted = words.nth(2).and_then(|word| word.parse().ok()) == Some(number),
+        }
+    }
+    memory
 }
 
 /// The first number after `name` in lines of the form "name: number".
@@ -164,6 +190,15 @@ mod tests {
         let status = "nonvoluntary_ctxt_switches:\t7\nvoluntary_ctxt_switches:\t42\n";
         assert_eq!(field(status, "voluntary_ctxt_switches:"), Some(42));
         assert_eq!(field(status, "missing:"), None);
+    }
+
+    #[test]
+    fn the_memory_of_one_file_is_told_from_that_of_others() {
+        let smaps = "7f00-7f01 r--p 00000000 00:01 42 /memfd:a (deleted)\nSize: 8 kB\nRss: 8 kB\nPss: 4 kB\n\
+                     7f01-7f02 r--p 00000000 00:01 43 /memfd:b (deleted)\nRss: 16 kB\nPss: 16 kB\n\
+                     7f02-7f03 r--p 00000000 00:01 42 /memfd:a (deleted)\nRss: 1 kB\nPss: 1 kB\n";
+        assert_eq!(file_memory(smaps, 42), Memory { rss: 9 << 10, pss: 5 << 10 });
+        assert_eq!(file_memory(smaps, 44), Memory::default());
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! process may use one CPU only, the measurement still runs, unpinned, and says so: its numbers are those of a
 //! scheduler.
 
+use std::sync::OnceLock;
+
 use anyhow::{Context, Result};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
@@ -45,11 +47,30 @@ impl Cpus {
     }
 }
 
+/// The CPUs that this process might use before it was pinned.
+static BEFORE: OnceLock<Vec<usize>> = OnceLock::new();
+
 /// Binds the calling thread to `cpu`.
 pub(crate) fn pin(cpu: usize) -> Result<()> {
+    let before = allowed()?;
+    pin_to(&[cpu])?;
+    BEFORE.get_or_init(|| before);
+    Ok(())
+}
+
+/// Binds the calling thread to `cpus`.
+pub(crate) fn pin_to(cpus: &[usize]) -> Result<()> {
     let mut set = CpuSet::new();
-    set.set(cpu);
-    sched_setaffinity(None, &set).with_context(|| format!("pin to CPU {cpu}"))
+    cpus.iter().for_each(|&cpu| set.set(cpu));
+    sched_setaffinity(None, &set).with_context(|| format!("pin to CPUs {cpus:?}"))
+}
+
+/// The CPUs that are left beside those `taken`, of all that this process might use before it was pinned; all of them where none
+/// is left.
+pub(crate) fn others(taken: Option<[usize; 2]>) -> Result<Vec<usize>> {
+    let all = BEFORE.get().map_or_else(allowed, |before| Ok(before.clone()))?;
+    let left: Vec<_> = all.iter().copied().filter(|cpu| !taken.is_some_and(|taken| taken.contains(cpu))).collect();
+    Ok(if left.is_empty() { all } else { left })
 }
 
 /// The CPUs that this process may use, in their order.

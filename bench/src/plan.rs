@@ -57,6 +57,16 @@ pub(crate) enum Fence {
     Always,
 }
 
+/// Whether the ends show their counters to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Counters {
+    /// As by default.
+    On,
+    /// They count for themselves only.
+    Off,
+}
+
 /// What the survivor does while its peer is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -88,6 +98,7 @@ pub(crate) struct BusPlan {
     pub(crate) backend: Backend,
     pub(crate) trust: Trust,
     pub(crate) fence: Fence,
+    pub(crate) counters: Counters,
     /// Bytes of the frame ring.
     pub(crate) ring: usize,
     /// Longest payload that rides in it.
@@ -215,7 +226,8 @@ mod tests {
     fn ends_that_trust_nobody_fence() {
         let (ring, inline) = geometry(None, None).unwrap();
         let (wait, api, backend) = (Wait::Spin, Api::Copy, Backend::Memfd);
-        let plan = |trust, fence| BusPlan { wait, api, backend, trust, fence, ring, inline };
+        let counters = Counters::On;
+        let plan = |trust, fence| BusPlan { wait, api, backend, trust, fence, counters, ring, inline };
         assert_eq!(plan(Trust::Untrusted, Fence::Auto).fences(), Fence::Always);
         assert_eq!(plan(Trust::SameUser, Fence::Auto).fences(), Fence::Auto);
         assert_eq!(plan(Trust::SameUser, Fence::Always).fences(), Fence::Always);

@@ -13,6 +13,7 @@ pub(crate) fn table(rows: &[Row]) -> Table {
         "reply",
         "wait",
         "api",
+        "counters",
         "clients",
         "idle",
         "slowest share",
@@ -35,7 +36,8 @@ pub(crate) fn table(rows: &[Row]) -> Table {
         "RSS",
         "PSS",
     ];
-    let many = rows.iter().any(|row| row.slowest_share.is_some());
+    let many = rows.iter().any(|row| row.slowest_share.is_some() || row.clients > Some(1));
+    let quiet = rows.iter().any(|row| row.counters.as_deref() == Some("off"));
     let mut table = Table::new(&headings);
     for row in rows {
         let number = |value: Option<u64>| value.map_or(String::new(), |value| value.to_string());
@@ -52,6 +54,7 @@ pub(crate) fn table(rows: &[Row]) -> Table {
             number(row.reply),
             text(&row.wait),
             text(&row.api),
+            text(&row.counters.clone().filter(|_| quiet)),
             number(row.clients.filter(|_| many)),
             number(row.idle.filter(|&idle| idle > 0)),
             row.slowest_share.map_or(String::new(), |share| format!("{share:.2}")),

@@ -21,6 +21,7 @@ pub(crate) struct Row {
     pub(crate) backend: Option<String>,
     pub(crate) trust: Option<String>,
     pub(crate) fence: Option<String>,
+    pub(crate) counters: Option<String>,
     pub(crate) gap_ns: Option<u64>,
     pub(crate) clients: Option<u64>,
     pub(crate) idle: Option<u64>,
@@ -62,11 +63,12 @@ impl Row {
         self.session(plan)
     }
 
-    /// With what every session has: a backend, a trust, a fence scheme and one client.
+    /// With what every session has: a backend, a trust, a fence scheme, counters or none, and one client.
     pub(crate) fn session(mut self, plan: &BusPlan) -> Self {
         self.backend = Some(word(plan.backend));
         self.trust = Some(word(plan.trust));
         self.fence = Some(word(plan.fences()));
+        self.counters = Some(word(plan.counters));
         self.clients = Some(1);
         self
     }
@@ -118,7 +120,7 @@ mod tests {
 
     #[test]
     fn the_keys_are_these_in_this_order() {
-        let keys = "work system payload reply wait api backend trust fence gap_ns clients idle inflight hold samples p50_ns \
+        let keys = "work system payload reply wait api backend trust fence counters gap_ns clients idle inflight hold samples p50_ns \
                     p90_ns p99_ns p999_ns p9999_ns max_ns msgs_per_s bytes_per_s floor floor_p50_ns floor_p99_ns cpu_s \
                     wakeups rss_bytes pss_bytes slowest_share verified cpus steal_pct commit";
         let text = serde_json::to_string(&Row::new("rtt", "slipring")).unwrap();

@@ -1,7 +1,7 @@
 //! Workers: the processes that are measured.
 //!
 //! A worker is this program started again with a task as its argument. It does the task and nothing else, on one thread
-//! and on its own CPU (but for the clients of `fanin`, which share both); it is told nothing further except over its link, tells its parent what it found in lines of JSON
+//! and on its own CPU (but for the crowds of `fanin`, `rtt --beside` and `connect --clients`, which share both); it is told nothing further except over its link, tells its parent what it found in lines of JSON
 //! on standard output, and never outlives its parent.
 
 use std::io::Write;
@@ -12,8 +12,10 @@ use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::beside::{self, CrowdPlan};
 use crate::blocks::{self, BlockPlan};
 use crate::connect::{self, ConnectPlan};
+use crate::connect_many::{self, ManyPlan};
 use crate::death::{self, DeathPlan};
 use crate::fanin::{self, CallerPlan, ServerPlan};
 use crate::fault::Fault;
@@ -23,6 +25,8 @@ use crate::pin::pin;
 use crate::plan::BusPlan;
 use crate::run::carry::{self, CarryPlan};
 use crate::run::held::{self, HeldPlan};
+use crate::shared::attach::{self, AttachPlan};
+use crate::shared::readers::{self, OwnerPlan};
 
 /// What a worker is to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -39,6 +43,8 @@ pub(crate) struct Task {
 pub(crate) enum Job {
     Blocks(BlockPlan),
     Connect(ConnectPlan),
+    ConnectMany(ManyPlan),
+    Attach(AttachPlan),
     Idle(BusPlan),
     /// The survivor leads, the victim follows; they need no link.
     Death(DeathPlan),
@@ -48,6 +54,12 @@ pub(crate) enum Job {
     Serve(ServerPlan),
     /// Clients of such a server, told by the starting process too.
     Call(CallerPlan),
+    /// Has an object that others read, until the starting process ends it.
+    Own(OwnerPlan),
+    /// One of those others.
+    Read(BusPlan),
+    /// Sends or is woken beside a measurement, as the leading process of that says.
+    Crowd(CrowdPlan),
 }
 
 /// What a worker says, one line each.
@@ -95,6 +107,11 @@ fn work(task: &str) -> Result<Value> {
     let found = match &task.job {
         Job::Blocks(plan) => serde_json::to_value(blocks::work(plan, &link()?)?),
         Job::Connect(plan) => serde_json::to_value(connect::work(plan, &link()?)?),
+        Job::ConnectMany(plan) => serde_json::to_value(connect_many::work(plan, &link()?)?),
+        Job::Attach(plan) => serde_json::to_value(attach::work(plan, &link()?)?),
+        Job::Own(plan) => serde_json::to_value(readers::own(plan, &link()?)?),
+        Job::Read(plan) => serde_json::to_value(readers::read(plan, &link()?)?),
+        Job::Crowd(plan) => serde_json::to_value(beside::work(plan, &link()?)?),
         Job::Idle(plan) => serde_json::to_value(idle::work(plan, task.side)?),
         Job::Death(plan) => serde_json::to_value(death::work(plan, task.side)?),
         Job::Carry(plan) => serde_json::to_value(carry::work(plan, &link()?)?),

@@ -12,7 +12,7 @@ use serde_json::Value;
 const WATCHDOG: Duration = Duration::from_secs(300);
 
 /// The keys of a row, all of them.
-const KEYS: &str = "work system payload reply wait api backend trust fence gap_ns clients idle inflight hold samples p50_ns \
+const KEYS: &str = "work system payload reply wait api backend trust fence counters gap_ns clients idle inflight hold samples p50_ns \
                     p90_ns p99_ns p999_ns p9999_ns max_ns msgs_per_s bytes_per_s floor floor_p50_ns floor_p99_ns cpu_s \
                     wakeups rss_bytes pss_bytes slowest_share verified cpus steal_pct commit";
 
@@ -134,6 +134,17 @@ fn either_backend_carries_round_trips_calls_and_streams_and_is_named_in_the_row(
             let backends: Vec<_> = ours.map(|row| row["backend"].clone()).collect();
             assert_eq!(backends, [backend], "{work}");
         }
+    }
+}
+
+#[test]
+fn ends_that_count_for_themselves_only_are_measured_in_turns_with_those_that_show_it() {
+    for work in ["rtt", "rpc", "stream", "fanin --clients 1"] {
+        let rows = rows(&format!("{work} --seconds 0.1 --counters on,off --json"));
+        let ours = rows.iter().filter(|row| row["system"] == "slipring");
+        let counters: Vec<_> = ours.map(|row| row["counters"].clone()).collect();
+        assert_eq!(counters, ["on", "off"], "{work}");
+        assert!(rows.iter().all(|row| row["system"] == "slipring" || row["counters"].is_null()), "{work}");
     }
 }
 
@@ -295,6 +306,64 @@ fn any_process_of_a_crowd_that_dies_ends_the_run_with_4() {
 }
 
 #[test]
+fn a_shared_object_that_is_mapped_is_handed_over_beside_twice_the_floor() {
+    for (wait, floor) in [("adaptive", "2 F + 5 us"), ("park", "2 W + 5 us")] {
+        let rows = rows(&format!("rtt --shared --payload 3000001 --wait {wait} --seconds 0.1 --json"));
+        assert_counts(&rows[1], &LATENCIES);
+        assert_eq!((&rows[1]["floor"], &rows[1]["api"]), (&floor.into(), &"shared".into()));
+        assert_eq!(rows[1]["payload"], 3_000_001);
+        let (two, one) = (rows[1]["floor_p50_ns"].as_f64(), rows[0]["p50_ns"].as_f64());
+        assert!((two.unwrap() - 2.0 * one.unwrap() - 5000.0).abs() < 1e-6, "{rows:?}");
+    }
+    let rows = rows("stream --shared --payload 1048576 --trust untrusted --seconds 0.1 --json");
+    assert_counts(&rows[1], &["samples", "msgs_per_s"]);
+}
+
+#[test]
+fn fresh_memory_is_held_against_untouched_pages() {
+    let rows = rows("stream --fresh --payload 65536,50000000 --api copy,claim --seconds 0.05 --json");
+    assert_eq!(systems(&rows)[..2], ["floor-B0", "floor-B0"]);
+    assert_eq!(rows.len(), 6);
+    for row in &rows[2..] {
+        assert_counts(row, &["samples", "msgs_per_s", "floor_p50_ns"]);
+        assert_eq!(row["floor"], "B0");
+    }
+}
+
+#[test]
+fn first_attach_touch_and_the_memory_of_many_readers_each_have_a_row() {
+    let len = 5_000_000_u64;
+    let rows = rows(&format!("shared --payload {len} --readers 3 --seconds 0.1 --json"));
+    let apis: Vec<_> = rows.iter().map(|row| row["api"].as_str().expect("a word")).collect();
+    assert_eq!(apis, ["attach", "touch", "readers"]);
+    rows[..2].iter().for_each(|row| assert_counts(row, &LATENCIES));
+    assert_eq!((&rows[2]["clients"], &rows[2]["p50_ns"]), (&3.into(), &Value::Null));
+    let (pss, rss) = (rows[2]["pss_bytes"].as_u64().unwrap(), rows[2]["rss_bytes"].as_u64().unwrap());
+    assert!((len - 16384..len + 16384).contains(&pss), "one copy: {pss}");
+    assert!(rss >= 3 * len, "mapped by all: {rss}");
+}
+
+#[test]
+fn round_trips_beside_a_crowd_have_a_row_alone_and_one_beside_it() {
+    let output = run(program("rtt --beside 9 --seconds 0.1 --json"));
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(errors.contains("9 sessions beside got"), "{errors}");
+    let rows = rows("rtt --beside 3 --wait adaptive,park --seconds 0.1 --json");
+    assert_eq!(systems(&rows), ["floor-F", "floor-W", "slipring", "slipring", "slipring", "slipring"]);
+    let clients: Vec<_> = rows[2..].iter().map(|row| row["clients"].as_u64().expect("a number")).collect();
+    assert_eq!(clients, [1, 4, 1, 4]);
+    rows.iter().for_each(|row| assert_counts(row, &LATENCIES));
+}
+
+#[test]
+fn many_accepts_are_one_sample() {
+    let rows = rows("connect --clients 100 --seconds 0.1 --json");
+    assert_counts(&rows[0], &LATENCIES);
+    assert_counts(&rows[0], &["msgs_per_s"]);
+    assert_eq!(rows[0]["clients"], 100);
+}
+
+#[test]
 fn wake_lets_the_other_side_fall_asleep() {
     let rows = rows("wake --seconds 0.2 --json");
     assert_eq!(systems(&rows), ["floor-W", "slipring"]);
@@ -365,6 +434,10 @@ fn what_makes_no_sense_is_a_usage_error() {
         "fanin --backend posix --trust untrusted",
         "fanin --cpus 0,9999",
         "idle --payload 32",
+        "rtt --beside 5000",
+        "rtt --beside 2 --shared",
+        "stream --shared --hold 2",
+        "connect --clients 0",
     ] {
         let output = run(program(line));
         assert_eq!(output.status.code(), Some(2), "{line}: {}", String::from_utf8_lossy(&output.stderr));
@@ -387,6 +460,12 @@ fn damage_in_any_work_is_found() {
         "rpc --trust untrusted --api claim --inflight 16",
         "wake --gap-ns 1000",
         "connect",
+        "connect --clients 20",
+        "rtt --shared --payload 100000",
+        "rtt --beside 2",
+        "stream --shared --payload 100000",
+        "stream --fresh --payload 100000",
+        "shared --payload 100000 --readers 2",
         "fanin",
         "fanin --wait park --clients 20 --payload 5000",
     ] {
@@ -482,7 +561,10 @@ fn the_tour_carries_a_file_and_leaves_nothing_behind() {
     assert!(output.status.success(), "{text}\n{errors}");
     for words in [
         "(a)",
-        "(f)",
+        "(h)",
+        "each answered and checked",
+        "reader 4",
+        "1.00 copies",
         "right, right",
         "dropped in random order: every SHA-256 right",
         "slipring RpcBus",

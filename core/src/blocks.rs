@@ -78,11 +78,13 @@ pub(crate) struct Outgoing {
     out_since: Option<Instant>,
     /// Something has come back since a block was last looked for: taken already, and so no longer to be seen in the ring.
     came_back: bool,
+    /// Bytes of the longest block that has come back since the last region was made.
+    pub(crate) longest_back: u64,
     /// Nothing more may be announced before the peer has taken more records than this.
     unseen: Option<u64>,
     /// Announcements that the peer may not have read: how many records had gone out behind each, itself included.
     unread: VecDeque<u64>,
-    /// When what could not be announced is to be tried again.
+    /// When what could not be announced, or found no memory, is to be tried again.
     try_again: Option<Instant>,
     /// Regions that are no memory, with their bytes.
     spilled: Vec<(u32, u64)>,
@@ -120,6 +122,7 @@ impl Outgoing {
             idle: None,
             out_since: None,
             came_back: false,
+            longest_back: 0,
             unseen: None,
             unread: VecDeque::new(),
             try_again: None,
@@ -187,7 +190,11 @@ impl Outgoing {
                     self.memory.forget(id);
                     self.spilled.retain(|(spilled, _)| *spilled != id);
                 }
-                None => self.arena.give_back(entry)?,
+                None => {
+                    let out = self.arena.usage().bytes_out;
+                    self.arena.give_back(entry)?;
+                    self.longest_back = self.longest_back.max(out - self.arena.usage().bytes_out);
+                }
             }
         }
         self.came_back |= some;
@@ -379,7 +386,7 @@ impl<C: Channel> Side<C> {
                 return Ok(block);
             }
             match patience {
-                Patience::None => self.answer_no_block()?,
+                Patience::None | Patience::OnlyToMake(_) => self.answer_no_block()?,
                 Patience::Until(deadline) => self.wait(Want::Block, deadline)?,
             }
         }

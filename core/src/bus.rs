@@ -19,6 +19,7 @@ use crate::layout::SessionKind;
 use crate::listener::Listener;
 use crate::observe::{State, Stats};
 use crate::options::{Options, Trust};
+use crate::placement::{Placement, check_node};
 use crate::ring::{Show, Slot};
 use crate::session::connect;
 use crate::session::link::Link;
@@ -96,7 +97,8 @@ impl Bus {
         Self { side, role, inbox, lease: None, claim: None, claims: 0, closed: false }
     }
 
-    /// Listens at `address` for one peer, and receives from it. The name is given back as soon as the session stands.
+    /// Listens at `address` for one peer, and receives from it. The name is given back as soon as the session stands, so no
+    /// [`Observer`](crate::Observer) can find it.
     ///
     /// Waits for the peer for as long as it takes. For any number of peers, see [`Listener`].
     ///
@@ -115,7 +117,7 @@ impl Bus {
     /// # Errors
     /// As for [`listen`](Self::listen).
     pub fn listen_until(address: &str, options: &Options, deadline: Deadline) -> Result<Self, Error> {
-        Listener::bind(address, options)?.accept_bus_until(deadline)
+        Listener::bind_for_one(address, options)?.accept_bus_until(deadline)
     }
 
     /// Connects to the listener at `address`, to send to it. Fails at once if nobody listens there.
@@ -160,10 +162,42 @@ impl Bus {
         self.side.channel().capabilities()
     }
 
-    /// What this end has done so far.
+    /// Where this end's memory is, beside where it was asked to be: on which NUMA nodes, in huge pages, locked. Looks at every map
+    /// of the process, which takes milliseconds where there are thousands.
+    #[must_use]
+    pub fn placement(&self) -> Placement {
+        self.side.channel().placement()
+    }
+
+    /// Has this end's memory come to a NUMA node, as far as the kernel moves it, and what is made later be made there.
+    /// [`Options::numa_node`] does so from the first byte on, which is better: pages that the peer has mapped are moved only for
+    /// processes with `CAP_SYS_NICE`. What was got is in the [`placement`](Self::placement).
+    ///
+    /// # Errors
+    /// [`Cause::InvalidArgument`] for a node that this machine does not have, with those that it has; [`Cause::Forked`].
+    pub fn set_numa_node(&mut self, node: u32) -> Result<(), Error> {
+        self.side.check_ours()?;
+        check_node(node, "move memory to NUMA node")?;
+        self.side.channel_mut().move_to(node);
+        Ok(())
+    }
+
+    /// What this end has done so far. The peer is shown it, too.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.side.stats_of_all()
+        self.side.show_counters();
+        self.side.stats()
+    }
+
+    /// What the peer has done so far, as it shows it; `None` if it does not ([`Options::counters`]).
+    ///
+    /// The peer shows its counters at calm moments: before it sleeps, about every millisecond or 4096 frames while it is at work,
+    /// and when it closes. So they lag, and may not fit each other. Frames are never counted back, and the frames and bytes that it has sent
+    /// are never fewer than what was received here. They are the peer's claim: one that is faulty may say any number. When the peer has
+    /// closed they are final; when it died, as they last were.
+    #[must_use]
+    pub fn peer_stats(&self) -> Option<Stats> {
+        self.side.peer_stats()
     }
 
     /// The longest payload that this end can publish, in bytes: what both ends allow ([`Options::max_message`],

@@ -81,7 +81,7 @@ impl<C: Channel> Side<C> {
                 Err(Cause::Closed | Cause::PeerDied) => Err(self.end_of_stream()),
                 other => other,
             },
-            Patience::None => {
+            Patience::None | Patience::OnlyToMake(_) => {
                 self.give_credit()?;
                 self.beat_idle();
                 if self.arm(Want::Data) || self.reader.has_data() {

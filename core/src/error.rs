@@ -211,6 +211,9 @@ pub enum Refusal {
          both, or Trust::SameUser"
     )]
     Unsealed,
+    /// The listener shows no counters to observers ([`Options::counters`](crate::Options::counters)).
+    #[error("the listener shows no counters to observers (Options::counters, or a name for one session only)")]
+    Unobserved,
     /// A reason that this version does not know, by its number.
     #[error("reason number {0}, which this version does not know")]
     Other(u32),

@@ -10,7 +10,7 @@
 //!     256   read position                            at credits      when its ring looks full
 //!     384   return tail                              blocks given    when blocks run short
 //!                                                    back
-//!     512   kept for counters                        never yet       never yet
+//!     512   counters                                 calm moments    when its user asks
 //!    1024   frame ring, a power of two of bytes      every frame     polling
 //!  behind   return ring, a power of two of 64-bit    blocks given    when blocks run short
 //!           entries                                  back
@@ -26,11 +26,14 @@
 //! All numbers are little-endian. This file holds no algorithm and touches no memory. `docs/LAYOUT.md` tells it in prose; a
 //! change here raises [`VERSION`] and adds a line to the history there.
 
+#[cfg(not(loom))]
+pub(crate) mod board;
+
 use crate::error::Violation;
 use std::fmt;
 
 /// The version of everything in this file and of the handshake. A peer of another version is refused.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 
 /// First word of an outbox, "SLIPRING" as bytes: for people who look at a dump.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"SLIPRING");
@@ -58,9 +61,17 @@ pub(crate) const READ: usize = PARKED + SPACING;
 pub(crate) const RETURNS: usize = READ + SPACING;
 /// How many records of the peer's, bells aside, this side has taken from the socket.
 pub(crate) const SEEN: usize = RETURNS + 8;
+/// Not zero where this side shows its counters; they follow.
 pub(crate) const COUNTERS: usize = RETURNS + SPACING;
+/// How many there are, each a word: those of [`Stats`](crate::Stats), in its order.
+pub(crate) const COUNTS: usize = 20;
 /// Where the frame ring starts.
 pub(crate) const RING: usize = 1024;
+
+/// Where the counter of this number stands.
+pub(crate) const fn counter_at(number: usize) -> usize {
+    COUNTERS + 8 * (1 + number)
+}
 
 /// Offsets in a frame header.
 pub(crate) const COMMIT: usize = 0;
@@ -82,17 +93,18 @@ pub(crate) const RING_MIN: u64 = 4 * LINE;
 pub(crate) const RING_MAX: u64 = 1 << 30;
 
 const _: () = {
-    assert!(COUNTERS + SPACING <= RING);
+    assert!(counter_at(COUNTS) <= RING);
     assert!(CLOSE + 8 <= PARKED + LINE as usize);
     assert!((RING as u64).is_multiple_of(LINE) && RING.is_multiple_of(SPACING));
     assert!(REST + 8 == HEADER);
     assert!(RING_MAX < 1 << 32);
 };
 
-/// The kind of a session, as a number in the handshake.
+/// What a session is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u64)]
-pub(crate) enum SessionKind {
+#[non_exhaustive]
+pub enum SessionKind {
     /// Frames from the connecting to the listening end.
     Bus = 1,
     /// Calls both ways.

@@ -90,6 +90,18 @@
 //! turn, and calls a handler, in one thread or with workers. For ends of which there are many, [`Options::small`] has small rings,
 //! and [`raise_descriptor_limit`] makes room for their descriptors.
 //!
+//! # Memory and processors
+//!
+//! The memory of an end can be asked to be on a NUMA node ([`Options::numa_node`]), in huge pages ([`Options::huge_pages`]) and
+//! never in swap ([`Options::lock_memory`]); [`Bus::placement`] and [`RpcBus::placement`] say what was got, and why not more. None of
+//! it can keep a session from being opened. [`pin_thread`] has a thread run on chosen processors; call it before you open an end.
+//!
+//! # Counters
+//!
+//! Both ends of a session count what they do ([`Stats`]), and show it to each other ([`Bus::peer_stats`], [`RpcBus::peer_stats`]).
+//! An [`Observer`] sees the counters of all sessions of a [`Listener`] or [`Server`] of the same user, from any process, without
+//! being noticed. Counters are written at calm moments and cost no message anything; [`Options::counters`] turns them off.
+//!
 //! # Ends
 //!
 //! [`Cause::Closed`] is a peer that said goodbye, [`Cause::PeerDied`] one that did not. Both come after everything that
@@ -173,6 +185,8 @@ mod capabilities;
 #[cfg(not(loom))]
 mod options;
 #[cfg(not(loom))]
+mod placement;
+#[cfg(not(loom))]
 mod session;
 
 // Floor 4: what users of the transport touch.
@@ -180,6 +194,8 @@ mod session;
 mod bus;
 #[cfg(not(loom))]
 mod listener;
+#[cfg(not(loom))]
+mod observer;
 #[cfg(not(loom))]
 mod poller;
 #[cfg(not(loom))]
@@ -201,11 +217,16 @@ pub use bus::{
 pub use capabilities::Capabilities;
 pub use deadline::Deadline;
 pub use error::{Cause, Error, Refusal, Violation};
+pub use layout::SessionKind;
 #[cfg(not(loom))]
 pub use listener::Listener;
 pub use observe::{State, Stats};
 #[cfg(not(loom))]
+pub use observer::{Observation, Observed, Observer};
+#[cfg(not(loom))]
 pub use options::{Backend, Fence, Options, Trust, limit_memory, memory_taken};
+#[cfg(not(loom))]
+pub use placement::{Asked, Lack, Pinned, Placement, pin_thread};
 #[cfg(not(loom))]
 pub use poller::{AddError, Key, Notifier, Poller, PollerStats, Source, raise_descriptor_limit};
 #[cfg(not(loom))]

@@ -23,7 +23,12 @@ impl Listener {
     /// # Errors
     /// As for [`Bus::listen`].
     pub fn bind(address: &str, options: &Options) -> Result<Self, Error> {
-        Acceptor::bind(address, options).map(Self)
+        Acceptor::bind(address, options, true).map(Self)
+    }
+
+    /// As [`bind`](Self::bind), for one session, after which the name goes: nobody could observe it.
+    pub(crate) fn bind_for_one(address: &str, options: &Options) -> Result<Self, Error> {
+        Acceptor::bind(address, options, false).map(Self)
     }
 
     /// The next session, waiting for it: its receiving end.

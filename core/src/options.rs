@@ -3,6 +3,8 @@
 use crate::blocks::Limits;
 use crate::error::{Cause, Error};
 use crate::layout::{RING_MAX, RING_MIN, RingSize, SessionKind as Kind};
+use crate::placement::check_node;
+use crate::sys::place::Wishes;
 use crate::sys::{self, unnamed};
 use crate::wait::Wait;
 use std::path::{Path, PathBuf};
@@ -72,6 +74,8 @@ pub struct Options {
     serves: Option<bool>,
     pending_limit: Option<usize>,
     handshake_timeout: Option<Duration>,
+    wishes: Wishes,
+    uncounted: bool,
 }
 
 /// Default size of a `Bus`'s frame ring: large enough that lines do not come back while they still sit in the reader's
@@ -199,6 +203,30 @@ impl Options {
         self
     }
 
+    /// The NUMA node on which this end's memory should be, counted from 0: its outbox, and the regions that it makes for long
+    /// payloads. A node without a free page is passed over. What was got is in the end's `placement`; a node that this machine
+    /// does not have is [`Cause::InvalidArgument`]. Default: where the kernel puts it.
+    pub fn numa_node(mut self, node: u32) -> Self {
+        self.wishes.node = Some(node);
+        self
+    }
+
+    /// Whether this end's outbox and regions should be in huge pages, of 2 MiB on most machines. What is shorter than one stays
+    /// in small ones, a default outbox too. Memfds have them where `/sys/kernel/mm/transparent_hugepage/shmem_enabled` is at
+    /// least `advise`, POSIX shared memory where `/dev/shm` is mounted with `huge=`. What was got is in the end's `placement`.
+    /// Default: no.
+    pub fn huge_pages(mut self, huge: bool) -> Self {
+        self.wishes.huge = huge;
+        self
+    }
+
+    /// Whether this end's outbox and regions should be locked, so that they are never written to swap. Counts against
+    /// `RLIMIT_MEMLOCK`, but for processes with `CAP_IPC_LOCK`. What was got is in the end's `placement`. Default: no.
+    pub fn lock_memory(mut self, locked: bool) -> Self {
+        self.wishes.locked = locked;
+        self
+    }
+
     /// Whether to fence even where `membarrier` would do. Default [`Fence::Auto`].
     pub fn fence(mut self, fence: Fence) -> Self {
         self.fence = fence;
@@ -214,6 +242,13 @@ impl Options {
     /// How long one handshake may take. Default 5 s.
     pub fn handshake_timeout(mut self, time: Duration) -> Self {
         self.handshake_timeout = Some(time);
+        self
+    }
+
+    /// Whether this end shows its counters: to its peer ([`Bus::peer_stats`](crate::Bus::peer_stats)), and, where it listens, to
+    /// [observers](crate::Observer). They cost no message anything that could be measured. Default true.
+    pub fn counters(mut self, shown: bool) -> Self {
+        self.uncounted = !shown;
         self
     }
 
@@ -258,6 +293,7 @@ impl Options {
             let which = "pending_limit must be at least 1";
             return Err(Error::new(Cause::InvalidArgument { which }, "open with a pending_limit of 0"));
         }
+        self.wishes.node.map_or(Ok(()), |node| check_node(node, "open on NUMA node"))?;
         let trust = match self.trust {
             Some(trust) => trust,
             None => from_environment("SLIPRING_TRUST", &TRUSTS)?,
@@ -281,6 +317,8 @@ impl Options {
             fence: self.fence,
             pending_limit,
             handshake_timeout: self.handshake_timeout.unwrap_or(HANDSHAKE),
+            wishes: self.wishes,
+            counters: !self.uncounted,
         })
     }
 }
@@ -336,6 +374,10 @@ pub(crate) struct Settings {
     pub(crate) fence: Fence,
     pub(crate) pending_limit: usize,
     pub(crate) handshake_timeout: Duration,
+    /// Where this end's memory is to be.
+    pub(crate) wishes: Wishes,
+    /// Whether this end shows what it counts.
+    pub(crate) counters: bool,
 }
 
 const WAITS: [(&str, Wait); 3] = [("adaptive", Wait::Adaptive), ("spin", Wait::Spin), ("park", Wait::Park)];

@@ -56,7 +56,7 @@ impl<C: Channel> Side<C> {
         }
         let slot = self.slot(payload.len(), patience)?;
         self.writer.fill(slot, 0, payload);
-        self.finish(slot, Label::data(type_id), payload.len(), show);
+        self.finish(slot, Label::data(type_id), payload.len(), payload.len(), show);
         Ok(())
     }
 
@@ -71,8 +71,7 @@ impl<C: Channel> Side<C> {
         let slot = self.room(len, patience)?;
         self.writer.fill(slot, 0, head);
         self.writer.fill(slot, head.len(), payload);
-        self.finish(slot, label, len, Show::Now);
-        self.stats.bytes_sent -= head.len() as u64;
+        self.finish(slot, label, len, payload.len(), Show::Now);
         Ok(())
     }
 
@@ -93,7 +92,7 @@ impl<C: Channel> Side<C> {
             self.writer.fill(slot, at, part);
             at += part.len();
         }
-        self.finish(slot, Label::data(type_id), len, Show::Now);
+        self.finish(slot, Label::data(type_id), len, len, Show::Now);
         Ok(())
     }
 
@@ -249,10 +248,8 @@ impl<C: Channel> Side<C> {
     /// Commits the frame that ends with `told`, behind `before` bytes that stand in it already.
     fn finish_told(&mut self, slot: Slot, before: usize, label: Label, told: Descriptor, show: Show) {
         self.writer.fill(slot, before, &told.encode());
-        self.finish(slot, Label { form: label.form.in_block(), ..label }, before + Descriptor::BYTES, show);
-        // What was counted is what stands in the ring.
-        self.stats.bytes_sent += told.len;
-        self.stats.bytes_sent -= (before + Descriptor::BYTES) as u64;
+        let label = Label { form: label.form.in_block(), ..label };
+        self.finish(slot, label, before + Descriptor::BYTES, told.len as usize, show);
     }
 
     /// Publishes every frame of `frames`, in groups as large as the ring has room for. Answers how many went out, or why
@@ -312,7 +309,7 @@ impl<C: Channel> Side<C> {
                 NoRoom::Corrupt(violation) => return Err(self.corrupt(violation)),
             };
             match patience {
-                Patience::None => self.answer_full(end)?,
+                Patience::None | Patience::OnlyToMake(_) => self.answer_full(end)?,
                 Patience::Until(deadline) => self.wait(Want::Room(end), deadline)?,
             }
             self.take_back_drafts();
@@ -404,8 +401,7 @@ impl<C: Channel> Side<C> {
             return self.commit_block(label, head, used, show);
         }
         self.writer.fill(slot, 0, head);
-        self.finish(slot, label, head.len() + used, show);
-        self.stats.bytes_sent -= head.len() as u64;
+        self.finish(slot, label, head.len() + used, used, show);
         Ok(())
     }
 
@@ -419,14 +415,15 @@ impl<C: Channel> Side<C> {
         Ok(())
     }
 
-    /// Commits `slot`, and wakes the peer if it sleeps and the frame is shown.
+    /// Commits the first `used` bytes of `slot`, which stand for `payload` bytes, and wakes the peer if it sleeps and the frame is
+    /// shown.
     ///
     /// This cannot fail: if the peer turns out to have broken the protocol, the next call says so.
     #[inline(always)]
-    fn finish(&mut self, slot: Slot, label: Label, used: usize, show: Show) {
+    fn finish(&mut self, slot: Slot, label: Label, used: usize, payload: usize, show: Show) {
         self.writer.commit(slot, label, used, show);
         self.stats.frames_sent += 1;
-        self.stats.bytes_sent += used as u64;
+        self.stats.bytes_sent += payload as u64;
         if show == Show::Later || self.stored(Reasons::DATA).is_ok() {
             self.beat();
         }

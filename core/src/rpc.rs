@@ -28,6 +28,7 @@ use crate::layout::{DEADLINE, Form, SessionKind, kept_for_replies};
 use crate::listener::Listener;
 use crate::observe::{State, Stats};
 use crate::options::{Options, Settings, Trust};
+use crate::placement::{Placement, check_node};
 use crate::ring::Taken;
 use crate::session::connect;
 use crate::session::handshake::Session;
@@ -128,7 +129,6 @@ pub struct RpcBus {
     kept: u64,
     /// By how much our monotonic clock is ahead of the peer's.
     clock_ahead: i64,
-    late_replies: u64,
     /// The claim that is set aside.
     claim: Option<Room>,
     /// Claims set aside so far.
@@ -145,7 +145,7 @@ impl fmt::Debug for RpcBus {
 /// Opening and closing.
 impl RpcBus {
     pub(crate) fn new(session: Session, settings: &Settings, listens: bool) -> Self {
-        let Session { side, calls, clock_ahead } = session;
+        let Session { side, calls, clock_ahead, .. } = session;
         Self {
             kept: kept_for_replies(side.writer.size(), calls, side.inline_limit()),
             side,
@@ -158,7 +158,6 @@ impl RpcBus {
             serves: settings.serves.unwrap_or(listens),
             copies: settings.trust == Trust::Untrusted,
             clock_ahead,
-            late_replies: 0,
             claim: None,
             claims: 0,
             closed: false,
@@ -180,7 +179,7 @@ impl RpcBus {
     /// As for [`Bus::listen`](crate::Bus::listen).
     pub fn listen_until(address: &str, options: &Options, deadline: Deadline) -> Result<Self, Error> {
         options.settle(SessionKind::Rpc)?;
-        Listener::bind(address, options)?.accept_rpc_until(deadline)
+        Listener::bind_for_one(address, options)?.accept_rpc_until(deadline)
     }
 
     /// Connects to the listener at `address`. Fails at once if nobody listens there.
@@ -233,10 +232,35 @@ impl RpcBus {
         self.side.channel().capabilities()
     }
 
-    /// What this end has done so far.
+    /// Where this end's memory is, beside where it was asked to be: on which NUMA nodes, in huge pages, locked. Looks at every map
+    /// of the process, which takes milliseconds where there are thousands.
+    #[must_use]
+    pub fn placement(&self) -> Placement {
+        self.side.channel().placement()
+    }
+
+    /// Has this end's memory come to a NUMA node, as [`Bus::set_numa_node`](crate::Bus::set_numa_node) does.
+    ///
+    /// # Errors
+    /// As for [`Bus::set_numa_node`](crate::Bus::set_numa_node).
+    pub fn set_numa_node(&mut self, node: u32) -> Result<(), Error> {
+        self.side.check_ours()?;
+        check_node(node, "move memory to NUMA node")?;
+        self.side.channel_mut().move_to(node);
+        Ok(())
+    }
+
+    /// What this end has done so far. The peer is shown it, too.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        Stats { late_replies: self.late_replies, ..self.side.stats_of_all() }
+        self.side.show_counters();
+        self.side.stats()
+    }
+
+    /// What the peer has done so far, as it shows it, as for a [`Bus`](crate::Bus::peer_stats).
+    #[must_use]
+    pub fn peer_stats(&self) -> Option<Stats> {
+        self.side.peer_stats()
     }
 
     /// How many calls of this end are in flight: made, and their replies not yet taken.
@@ -357,7 +381,7 @@ impl RpcBus {
             Err(cause) => return Err(cause),
         };
         if self.calls.finish(frame.correlation, outcome) {
-            self.late_replies += 1;
+            self.side.stats.late_replies += 1;
         }
         Ok(outcome)
     }
@@ -405,7 +429,11 @@ impl RpcBus {
 
     /// When the caller of a timed request gives up, on our clock.
     #[inline(never)]
-    fn told_deadline(&self, frame: Taken) -> u64 {
+    fn told_deadline(&mut self, frame: Taken) -> u64 {
+        if !frame.form.is_in_block() {
+            // It was counted with the frame, and is no payload.
+            self.side.stats.bytes_received -= DEADLINE as u64;
+        }
         let mut bytes = [0; DEADLINE];
         self.side.reader.copy_part(frame, 0, &mut bytes);
         u64::from_le_bytes(bytes).saturating_add_signed(self.clock_ahead)

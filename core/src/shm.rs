@@ -13,6 +13,7 @@
 //! Nothing here knows what stands in the bytes.
 
 pub(crate) mod object;
+pub(crate) mod placed;
 
 use std::any::Any;
 use std::io;
@@ -25,6 +26,7 @@ use crate::error::{Cause, Error, Violation};
 use crate::span::{ReadSpan, WriteSpan};
 use crate::sys::fork::Fd;
 use crate::sys::memory::{self, Mapping, Pages};
+use crate::sys::place::{self, Refusals, Wishes};
 use crate::sys::share::{self, Share};
 use crate::sys::{page_size, round_to_page, unnamed};
 
@@ -46,10 +48,12 @@ pub(crate) struct OwnSegment {
     /// Of what this process may take, until the last span of this is gone; none where it is no memory.
     share: Option<Arc<Share>>,
     fd: Option<Fd>,
+    refusals: Refusals,
 }
 
 impl OwnSegment {
-    /// A new sealed segment of at least `len` bytes, all zero; its length is rounded up to whole pages.
+    /// A new sealed segment of at least `len` bytes, all zero; its length is rounded up to whole pages. It stands where it is
+    /// wished to, as far as that can be had.
     ///
     /// The order matters. Sealing comes before reserving, which takes time in which a stranger of the same user could
     /// open the memfd through `/proc` and map it for writing.
@@ -57,26 +61,48 @@ impl OwnSegment {
     /// # Errors
     /// [`Cause::OutOfMemory`] where memory or descriptors run out, [`Cause::Unsupported`] where the kernel does not
     /// enforce the seals, [`Cause::Timeout`] and [`Cause::Interrupted`] while reserving.
-    pub(crate) fn create(label: &str, len: usize, deadline: Deadline) -> Result<Self, Error> {
+    pub(crate) fn create(label: &str, len: usize, wishes: Wishes, deadline: Deadline) -> Result<Self, Error> {
         let len = round_to_page(len.max(1));
-        let tried = || format!("make a segment of {len} bytes");
-        let share = share_of(len, tried)?;
-        let system = |refused| Error::system(tried(), refused);
-        let fd = memory::create(label, len).map_err(system)?;
-        let mapping = memory::map_own(&fd, len).map_err(system)?;
-        memory::seal_for_owner(&fd).map_err(|refused| Error::os(UNSEALABLE, tried(), refused))?;
-        if !memory::owner_seals_hold(&fd) {
-            return Err(Error::new(UNSEALABLE, tried()));
-        }
+        let share = share_of(len, || format!("make a segment of {len} bytes"))?;
+        let (fd, mapping, refusals) = sealed(label, len, wishes)?;
         memory::reserve(&fd, &mapping, Pages::InMemory, deadline)?;
-        Ok(Self { mapping: Arc::new(mapping), share: Some(share), fd: Some(fd) })
+        Ok(Self::placed_by(mapping, Some(share), fd, wishes, refusals))
+    }
+
+    /// The same of which nothing exists yet: [`extend`](Self::extend) makes it, piece by piece, before it is touched. It is not
+    /// counted among what this process may take.
+    ///
+    /// # Errors
+    /// As for [`create`](Self::create).
+    pub(crate) fn create_empty(label: &str, len: usize) -> Result<Self, Error> {
+        let len = round_to_page(len.max(1));
+        let wishes = Wishes::default();
+        let (fd, mapping, refusals) = sealed(label, len, wishes)?;
+        Ok(Self::placed_by(mapping, None, fd, wishes, refusals))
+    }
+
+    /// Makes `more` bytes at `at` exist, which did not: whole pages.
+    ///
+    /// # Errors
+    /// [`Cause::OutOfMemory`].
+    ///
+    /// # Panics
+    /// If the descriptor was forgotten.
+    pub(crate) fn extend(&self, at: usize, more: usize) -> Result<(), Error> {
+        let fd = self.fd.as_ref().expect("a segment that grows keeps its descriptor");
+        memory::reserve_more(fd, &self.mapping, at, more)
+    }
+
+    /// Another descriptor of it, through which nobody can write.
+    pub(crate) fn read_only(&self) -> io::Result<Fd> {
+        unnamed::read_only(self.fd.as_ref().expect("whoever sends a descriptor has not forgotten it"))
     }
 
     /// The same of POSIX shared memory, without seals.
     ///
     /// # Errors
     /// As for [`create`](Self::create); [`Cause::Unsupported`] where there is no POSIX shared memory.
-    pub(crate) fn create_posix(len: usize, deadline: Deadline) -> Result<Self, Error> {
+    pub(crate) fn create_posix(len: usize, wishes: Wishes, deadline: Deadline) -> Result<Self, Error> {
         let len = round_to_page(len.max(1));
         let tried = || format!("make a segment of {len} bytes of POSIX shared memory");
         let system = |refused: io::Error| match refused.kind() {
@@ -88,7 +114,7 @@ impl OwnSegment {
         if unnamed::pages_of(&fd).map_err(system)? != Pages::InMemory {
             return Err(Error::new(NO_POSIX, tried()));
         }
-        Self::finish_unsealed(&fd, len, Some(share), deadline).map_err(|stop| stop.into_error(tried()))
+        Self::finish_unsealed(&fd, len, Some(share), wishes, deadline).map_err(|stop| stop.into_error(tried()))
     }
 
     /// The same in a file of `directory`, most of which need not be in memory.
@@ -99,15 +125,27 @@ impl OwnSegment {
         let len = round_to_page(len.max(1));
         let tried = || format!("make a spill segment of {len} bytes in {}", directory.display());
         let fd = unnamed::in_directory(directory, len).map_err(|refused| Error::system(tried(), refused))?;
-        Self::finish_unsealed(&fd, len, None, deadline).map_err(|stop| stop.into_error(tried()))
+        Self::finish_unsealed(&fd, len, None, Wishes::default(), deadline).map_err(|stop| stop.into_error(tried()))
     }
 
     /// Maps and reserves a file without seals, and keeps of its descriptors only one that cannot write.
-    fn finish_unsealed(fd: &Fd, len: usize, share: Option<Arc<Share>>, deadline: Deadline) -> Result<Self, Stop> {
-        let mapping = memory::map_own(fd, len)?;
+    fn finish_unsealed(
+        fd: &Fd,
+        len: usize,
+        share: Option<Arc<Share>>,
+        wishes: Wishes,
+        deadline: Deadline,
+    ) -> Result<Self, Stop> {
+        let (mapping, refusals) = memory::map_placed(fd, len, wishes)?;
         memory::reserve(fd, &mapping, unnamed::pages_of(fd)?, deadline)?;
         let fd = unnamed::read_only(fd)?;
-        Ok(Self { mapping: Arc::new(mapping), share, fd: Some(fd) })
+        Ok(Self::placed_by(mapping, share, fd, wishes, refusals))
+    }
+
+    /// A segment whose pages are all there; they are kept there if that is wished.
+    fn placed_by(mapping: Mapping, share: Option<Arc<Share>>, fd: Fd, wishes: Wishes, refusals: Refusals) -> Self {
+        let locked = if wishes.locked { place::lock(&mapping) } else { None };
+        Self { mapping: Arc::new(mapping), share, fd: Some(fd), refusals: Refusals { locked, ..refusals } }
     }
 
     /// All of it. The map lives as long as any span of it.
@@ -132,6 +170,16 @@ impl OwnSegment {
     pub(crate) fn len(&self) -> usize {
         self.mapping.len()
     }
+}
+
+/// A memfd of `len` bytes that is mapped for writing, and then sealed. Nothing of it is reserved.
+fn sealed(label: &str, len: usize, wishes: Wishes) -> Result<(Fd, Mapping, Refusals), Error> {
+    let tried = || format!("make a segment of {len} bytes");
+    let system = |refused| Error::system(tried(), refused);
+    let fd = memory::create(label, len).map_err(system)?;
+    let (mapping, refusals) = memory::map_placed(&fd, len, wishes).map_err(system)?;
+    memory::seal_for_owner(&fd).map_err(|refused| Error::os(UNSEALABLE, tried(), refused))?;
+    if memory::owner_seals_hold(&fd) { Ok((fd, mapping, refusals)) } else { Err(Error::new(UNSEALABLE, tried())) }
 }
 
 /// Why a segment was not finished: what the system said, or an error that says all.
@@ -189,6 +237,19 @@ impl PeerSegment {
     /// # Errors
     /// [`Cause::Corrupt`] with the check that failed; [`Cause::OutOfMemory`] where the map cannot be had.
     pub(crate) fn attach(fd: Fd, kind: SegmentKind, told_len: u64, max_len: u64) -> Result<Self, Error> {
+        Self::check_and_map(fd, kind, told_len, max_len, true)
+    }
+
+    /// As [`attach`](Self::attach), for a sealed segment of which only a beginning need exist: the peer says in it how much, and
+    /// what is behind is not touched. A page that is touched though it does not exist is made by that; it is no fault.
+    ///
+    /// # Errors
+    /// As for [`attach`](Self::attach).
+    pub(crate) fn attach_begun(fd: Fd, len: u64) -> Result<Self, Error> {
+        Self::check_and_map(fd, SegmentKind::Sealed, len, len, false)
+    }
+
+    fn check_and_map(fd: Fd, kind: SegmentKind, told_len: u64, max_len: u64, whole: bool) -> Result<Self, Error> {
         let tried = || format!("map the peer's segment of {told_len} bytes");
         let corrupt = |violation, found: String| Error::new(Cause::Corrupt(violation), format!("{}: {found}", tried()));
         if kind == SegmentKind::Sealed && !memory::has_required_seals(&fd) {
@@ -205,9 +266,11 @@ impl PeerSegment {
             let found = format!("it has {size}, at most {max_len} are accepted, and pages have {}", page_size());
             return Err(corrupt(Violation::SegmentSize, found));
         }
-        if present < size {
+        if whole && present < size {
             return Err(corrupt(Violation::Sparse, format!("only {present} exist")));
         }
+        // Putting the pages into the map ahead of time would make those that are missing.
+        let pages = if whole { pages } else { Pages::OnDisk };
         let mapping = memory::map_peer(&fd, len, pages).map_err(|refused| Error::system(tried(), refused))?;
         Ok(Self { mapping: Arc::new(mapping) })
     }
@@ -246,7 +309,7 @@ mod tests {
     }
 
     fn own(len: usize) -> OwnSegment {
-        OwnSegment::create("slipring-test", len, Deadline::NEVER).expect("a segment")
+        OwnSegment::create("slipring-test", len, Wishes::default(), Deadline::NEVER).expect("a segment")
     }
 
     /// A memfd with these seals, reserved or with holes.
@@ -317,7 +380,7 @@ mod tests {
 
     /// One of each kind that has no seals, and what `/proc/self/maps` shows of its place.
     fn unsealed(scratch: &Scratch, len: usize) -> [(OwnSegment, SegmentKind, String); 2] {
-        let posix = OwnSegment::create_posix(len, Deadline::NEVER).expect("POSIX shared memory");
+        let posix = OwnSegment::create_posix(len, Wishes::default(), Deadline::NEVER).expect("POSIX shared memory");
         let spill = OwnSegment::create_spill(scratch.path(), len, Deadline::NEVER).expect("a spill segment");
         let directory = scratch.path().display().to_string();
         [(posix, SegmentKind::Posix, "/dev/shm/".into()), (spill, SegmentKind::Spill, directory)]
@@ -390,13 +453,13 @@ mod tests {
         let scratch = Scratch::new();
         let two_pieces = 4 << 20;
         for late in [
-            OwnSegment::create_posix(two_pieces, Deadline::NOW),
+            OwnSegment::create_posix(two_pieces, Wishes::default(), Deadline::NOW),
             OwnSegment::create_spill(scratch.path(), two_pieces, Deadline::NOW),
         ] {
             assert_eq!(late.expect_err("two pieces").cause(), Cause::Timeout);
         }
         for large in [
-            OwnSegment::create_posix(1 << 45, Deadline::NEVER),
+            OwnSegment::create_posix(1 << 45, Wishes::default(), Deadline::NEVER),
             OwnSegment::create_spill(scratch.path(), 1 << 60, Deadline::NEVER),
         ] {
             assert_eq!(large.expect_err("more than there is").cause(), Cause::OutOfMemory);
@@ -415,9 +478,10 @@ mod tests {
     #[test]
     fn more_than_the_machine_has_is_an_error_with_both_numbers() {
         let len: usize = 1 << 45;
-        let refused = OwnSegment::create("slipring-test", len, Deadline::NEVER).expect_err("32 TiB");
+        let refused = OwnSegment::create("slipring-test", len, Wishes::default(), Deadline::NEVER).expect_err("32 TiB");
         assert_eq!(refused.cause(), Cause::OutOfMemory);
         assert!(refused.to_string().contains(&len.to_string()), "{refused}");
-        OwnSegment::create("slipring-test", usize::MAX, Deadline::NEVER).expect_err("more than there are addresses");
+        OwnSegment::create("slipring-test", usize::MAX, Wishes::default(), Deadline::NEVER)
+            .expect_err("more than there are addresses");
     }
 }

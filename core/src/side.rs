@@ -4,6 +4,7 @@
 //! deadline, until the peer is gone. What differs between the product and the models is behind [`Channel`]: how to ring, how to
 //! sleep, what came over the socket, and the barrier. So the models run the waiting that ships.
 
+mod counting;
 mod polling;
 mod waiting;
 
@@ -15,7 +16,7 @@ use crate::blocks::{Incoming, Limits, Outgoing};
 use crate::deadline::Deadline;
 use crate::error::{Cause, Violation};
 use crate::layout::{CLOSE, Geometry, SEEN};
-use crate::observe::{State, Stats};
+use crate::observe::{Counts, State, Stats};
 use crate::park::{Parking, Reasons, Waker};
 use crate::returns::held::{Bell, Returner};
 use crate::returns::{ReturnReader, ReturnWriter};
@@ -68,6 +69,12 @@ pub(crate) trait Channel {
 
     /// Tells the peer to forget a region of ours. Whether the record went out.
     fn forget_region(&mut self, id: u32) -> bool;
+
+    /// Adds what is counted here, and not by the side.
+    fn count(&self, _stats: &mut Stats) {}
+
+    /// The session has come to a calm moment, with so much done by either side, as far as that is shown: for whoever observes it.
+    fn note(&self, _counts: &Counts) {}
 
     /// A full fence on every running thread of the peer; false if it cannot be had.
     fn barrier(&self) -> bool;
@@ -146,11 +153,21 @@ impl Want {
 pub(crate) enum Patience {
     /// Answer `Empty` or `Full` at once.
     None,
+    /// The same, but memory that has to be made for it may take until then.
+    OnlyToMake(Deadline),
     /// Wait, at most until then.
     Until(Deadline),
 }
 
 impl Patience {
+    /// For a step of a call that waits elsewhere: it reads and serves meanwhile, which a wait in this step would keep it from.
+    pub(crate) fn elsewhere(self) -> Self {
+        match self {
+            Self::Until(deadline) => Self::OnlyToMake(deadline),
+            other => other,
+        }
+    }
+
     /// For whoever found something else than it waits for: [`Cause::Timeout`] once the deadline has passed.
     #[cold]
     pub(crate) fn check(self) -> Result<(), Cause> {
@@ -204,6 +221,10 @@ pub(crate) struct Side<C> {
     set_aside: bool,
     /// Frames received when the last wait for one began.
     received_before: u64,
+    /// Whether counters are shown.
+    counts: bool,
+    /// Frames received when the counters were last shown.
+    shown_at: Cell<u64>,
 }
 
 /// What the handshake settled, and what the user chose.
@@ -222,6 +243,8 @@ pub(crate) struct Terms {
     pub(crate) message_max: u64,
     /// Bytes of arena that are preferred to the rest.
     pub(crate) window: u64,
+    /// Whether this end shows what it counts.
+    pub(crate) counts: bool,
 }
 
 /// The pieces of one side's outbox.
@@ -274,6 +297,8 @@ impl<C: Channel> Side<C> {
             send_below: inline_limit + 1,
             set_aside: false,
             received_before: 0,
+            counts: terms.counts,
+            shown_at: Cell::new(0),
         }
     }
 
@@ -413,6 +438,7 @@ impl<C: Channel> Side<C> {
     #[inline(never)]
     fn ring(&mut self) {
         self.stats.bells_rung += 1;
+        self.show_frames();
         self.channel.ring();
     }
 
@@ -433,9 +459,13 @@ impl<C: Channel> Side<C> {
 
     /// Tells the peer how far we have read, if that is news.
     pub(crate) fn give_credit(&mut self) -> Result<(), Cause> {
+        if self.reader.owes_credit() {
+            self.show_frames();
+        }
         if !self.reader.give_credit() {
             return Ok(());
         }
+        self.show_now_and_then();
         self.keep_distance();
         self.channel.passed(self.reader.released());
         self.spare_fences();
@@ -489,6 +519,7 @@ impl<C: Channel> Side<C> {
                 _ => Cause::Corrupt(Violation::CloseWord),
             });
         }
+        self.show_counters();
     }
 
     /// Why the session is over, once nothing is left to take from it.
@@ -510,24 +541,8 @@ impl<C: Channel> Side<C> {
         if self.release().and_then(|()| self.flush()).and_then(|()| self.give_credit()).is_err() {
             tracing::debug!("closed a session that was over");
         }
+        self.show_counters();
         self.say_goodbye();
-    }
-
-    /// What was done so far, by this end and on its behalf.
-    pub(crate) fn stats(&self) -> Stats {
-        let usage = self.outgoing.usage();
-        let (held_blocks, held_bytes) = self.incoming.returner().held();
-        Stats {
-            bells_rung: self.stats.bells_rung + self.incoming.returner().bells(),
-            regions: usage.regions,
-            region_bytes: usage.bytes,
-            blocks_out: usage.blocks_out,
-            block_bytes_out: usage.bytes_out,
-            block_bytes_high: usage.high_water,
-            held_blocks,
-            held_bytes,
-            ..self.stats
-        }
     }
 
     /// Stores the goodbye. The caller shuts the socket down after this.

@@ -248,7 +248,7 @@ typedef struct slipring_stopper_t slipring_stopper_t;
 
 // How an end is to be opened. Always begin with slipring_config_init. Where a function takes a config it may be NULL: all defaults.
 // The function copies what it needs; the config and its texts remain the caller's.
-typedef struct slipring_config_t {
+typedef struct {
     // Bytes of this struct, as slipring_config_init sets it.
     size_t size;
     // The ring from the connecting to the listening end, in bytes: a power of two from 256 (1024 for calls) to 2^30. The listening
@@ -285,7 +285,7 @@ typedef struct slipring_config_t {
 } slipring_config_t;
 
 // A piece of memory.
-typedef struct slipring_slice_t {
+typedef struct {
     // Where it begins; anything if `len` is 0.
     const void *data;
     // Its length in bytes.
@@ -293,7 +293,7 @@ typedef struct slipring_slice_t {
 } slipring_slice_t;
 
 // A message during a callback. What it leads to is gone when the callback returns.
-typedef struct slipring_frame_t {
+typedef struct {
     // The payload.
     const void *data;
     // Its length in bytes.
@@ -309,10 +309,10 @@ typedef struct slipring_frame_t {
 } slipring_frame_t;
 
 // Is given a message. It must not use the bus that the message came by, and must return: no exception, no longjmp.
-typedef void (*slipring_on_frame_t)(void *user, const struct slipring_frame_t *frame);
+typedef void (*slipring_on_frame_t)(void *user, const slipring_frame_t *frame);
 
 // Is given messages that came together, in their order. Rules as for slipring_on_frame_t.
-typedef void (*slipring_on_frames_t)(void *user, const struct slipring_frame_t *frames, size_t count);
+typedef void (*slipring_on_frames_t)(void *user, const slipring_frame_t *frames, size_t count);
 
 // Serves a request. `rpc` and `request` are lent to it until it returns: `rpc` is for replying, and for calling out, by which it may
 // be called again, up to 8 deep. It replies by slipring_rpc_reply and the like; if it does not, the caller gets SLIPRING_REMOTE. It may
@@ -320,11 +320,11 @@ typedef void (*slipring_on_frames_t)(void *user, const struct slipring_frame_t *
 // 0 if there is no server. It must return: no exception, no longjmp.
 typedef void (*slipring_on_request_t)(void *user,
                                       uint64_t session,
-                                      struct slipring_rpc_t *rpc,
-                                      struct slipring_lease_t *request);
+                                      slipring_rpc_t *rpc,
+                                      slipring_lease_t *request);
 
 // Is given a message of session `session`. It must return: no exception, no longjmp.
-typedef void (*slipring_on_session_frame_t)(void *user, uint64_t session, const struct slipring_frame_t *frame);
+typedef void (*slipring_on_session_frame_t)(void *user, uint64_t session, const slipring_frame_t *frame);
 
 // Is told that session `session` ended, and why: SLIPRING_CLOSED, SLIPRING_PEER_DIED or SLIPRING_CORRUPT. Numbers of sessions are not
 // used again. It must return.
@@ -332,7 +332,7 @@ typedef void (*slipring_on_end_t)(void *user, uint64_t session, slipring_status_
 
 // What an end has done since it was opened, and has now. Begin with slipring_stats_init: what this library does not know of it stays
 // zero.
-typedef struct slipring_stats_t {
+typedef struct {
     // Bytes of this struct, as slipring_stats_init sets it.
     size_t size;
     // Messages sent by this end.
@@ -412,7 +412,7 @@ uint32_t slipring_remote_code(void);
 
 // Fills a config of `size` bytes with the defaults. Call it as slipring_config_init(&config), which gives the size that the
 // program was built with.
-slipring_status_t slipring_config_init_sized(struct slipring_config_t *config,
+slipring_status_t slipring_config_init_sized(slipring_config_t *config,
                                              size_t size);
 
 // ---- BUS: OPENING AND CLOSING ----
@@ -424,9 +424,9 @@ slipring_status_t slipring_config_init_sized(struct slipring_config_t *config,
 //
 // SLIPRING_ADDRESS_IN_USE, SLIPRING_TIMEOUT, SLIPRING_CONFIG, SLIPRING_OUT_OF_MEMORY, SLIPRING_INTERRUPTED.
 slipring_status_t slipring_bus_listen(const char *address,
-                                      const struct slipring_config_t *config,
+                                      const slipring_config_t *config,
                                       int64_t timeout_ns,
-                                      struct slipring_bus_t **bus);
+                                      slipring_bus_t **bus);
 
 // Connects to the listener at `address`, to send to it. The timeout is for the listener to appear: with 0 it must be there. The bus
 // is the caller's, to be freed by slipring_bus_free.
@@ -434,20 +434,20 @@ slipring_status_t slipring_bus_listen(const char *address,
 // SLIPRING_NOT_FOUND (the text says where was looked), SLIPRING_REFUSED, SLIPRING_VERSION_MISMATCH, SLIPRING_TIMEOUT, SLIPRING_CONFIG,
 // SLIPRING_OUT_OF_MEMORY, SLIPRING_INTERRUPTED.
 slipring_status_t slipring_bus_connect(const char *address,
-                                       const struct slipring_config_t *config,
+                                       const slipring_config_t *config,
                                        int64_t timeout_ns,
-                                       struct slipring_bus_t **bus);
+                                       slipring_bus_t **bus);
 
 // Says goodbye and ends the session, after waiting at most `linger_ns` until the peer has read everything. What was sent before
 // can be read by the peer either way. Afterwards the handle can only be freed; leases and claims of it are over.
 //
 // SLIPRING_TIMEOUT if the time passed before everything was read; the peer's end if that came first. It is closed all the same.
-slipring_status_t slipring_bus_close(struct slipring_bus_t *bus,
+slipring_status_t slipring_bus_close(slipring_bus_t *bus,
                                      int64_t linger_ns);
 
 // Closes the bus without waiting, if it is open, and frees the handle. NULL is fine. Leases and claims of it are over, but for those
 // that are the caller's own (slipring_lease_keep, slipring_bus_claim_owned); their handles are still to be released.
-slipring_status_t slipring_bus_free(struct slipring_bus_t *bus);
+slipring_status_t slipring_bus_free(slipring_bus_t *bus);
 
 // ---- BUS: SENDING A COPY ----
 
@@ -456,7 +456,7 @@ slipring_status_t slipring_bus_free(struct slipring_bus_t *bus);
 //
 // SLIPRING_FULL, SLIPRING_TIMEOUT, SLIPRING_TOO_LARGE, SLIPRING_OUT_OF_MEMORY, SLIPRING_INTERRUPTED; SLIPRING_CLOSED, SLIPRING_PEER_DIED
 // and SLIPRING_CORRUPT when the session is over; SLIPRING_INVALID_ARGUMENT on the receiving end, and while a claim is open.
-slipring_status_t slipring_bus_send(struct slipring_bus_t *bus,
+slipring_status_t slipring_bus_send(slipring_bus_t *bus,
                                     uint32_t type_id,
                                     const void *data,
                                     size_t len,
@@ -464,19 +464,19 @@ slipring_status_t slipring_bus_send(struct slipring_bus_t *bus,
 
 // As slipring_bus_send, but the message stays hidden until slipring_bus_flush, the next slipring_bus_send, a wait, or the close
 // shows it together with those before it. Messages that have not been shown die with this process.
-slipring_status_t slipring_bus_send_later(struct slipring_bus_t *bus,
+slipring_status_t slipring_bus_send_later(slipring_bus_t *bus,
                                           uint32_t type_id,
                                           const void *data,
                                           size_t len,
                                           int64_t timeout_ns);
 
 // Shows the messages of slipring_bus_send_later and slipring_claim_commit_later. Never waits.
-slipring_status_t slipring_bus_flush(struct slipring_bus_t *bus);
+slipring_status_t slipring_bus_flush(slipring_bus_t *bus);
 
 // As slipring_bus_send, of one message whose payload is all of `parts`, one behind the other.
-slipring_status_t slipring_bus_sendv(struct slipring_bus_t *bus,
+slipring_status_t slipring_bus_sendv(slipring_bus_t *bus,
                                      uint32_t type_id,
-                                     const struct slipring_slice_t *parts,
+                                     const slipring_slice_t *parts,
                                      size_t count,
                                      int64_t timeout_ns);
 
@@ -484,49 +484,49 @@ slipring_status_t slipring_bus_sendv(struct slipring_bus_t *bus,
 
 // Where the payload is: readable until the lease is released or over. NULL for a lease that is over, or NULL: then
 // slipring_last_error says why. Not NULL for an empty payload.
-const void *slipring_lease_data(struct slipring_lease_t *lease);
+const void *slipring_lease_data(slipring_lease_t *lease);
 
 // How long the payload is, in bytes; 0 for a lease that is over, or NULL.
-size_t slipring_lease_len(struct slipring_lease_t *lease);
+size_t slipring_lease_len(slipring_lease_t *lease);
 
 // The sender's type id; 0 for NULL. Lives as long as the handle.
-uint32_t slipring_lease_type_id(struct slipring_lease_t *lease);
+uint32_t slipring_lease_type_id(slipring_lease_t *lease);
 
 // The correlation id: of a request, what slipring_rpc_reply is to be given; of a reply, the call that it answers; 0 on a Bus.
 // Lives as long as the handle.
-uint64_t slipring_lease_correlation_id(struct slipring_lease_t *lease);
+uint64_t slipring_lease_correlation_id(slipring_lease_t *lease);
 
 // Makes it the holder's own, for as long as it likes: from here on it may be used and released on any thread, by one at a time, and
 // outlives the bus, and the peer. A payload of more than the inline limit stays where it is; a shorter one is copied, so ask for
 // slipring_lease_data again. A request stays open, and is still to be replied to.
 //
 // SLIPRING_OVER.
-slipring_status_t slipring_lease_keep(struct slipring_lease_t *lease);
+slipring_status_t slipring_lease_keep(slipring_lease_t *lease);
 
 // Gives back what was received, and frees the handle. NULL is fine, and so is a lease that is over. A request that was not replied
 // to stays open.
 //
 // SLIPRING_WRONG_THREAD: the bus of the lease is in use; the lease is still there.
-slipring_status_t slipring_lease_release(struct slipring_lease_t *lease);
+slipring_status_t slipring_lease_release(slipring_lease_t *lease);
 
 // How many shared objects came with it.
-slipring_status_t slipring_lease_shared_count(struct slipring_lease_t *lease, size_t *count);
+slipring_status_t slipring_lease_shared_count(slipring_lease_t *lease, size_t *count);
 
 // The shared object number `index` of those that came with it, to be freed by slipring_shared_free. It outlives the lease.
 //
 // SLIPRING_OVER; SLIPRING_INVALID_ARGUMENT if there are not so many.
-slipring_status_t slipring_lease_shared(struct slipring_lease_t *lease,
+slipring_status_t slipring_lease_shared(slipring_lease_t *lease,
                                         size_t index,
-                                        struct slipring_shared_t **shared);
+                                        slipring_shared_t **shared);
 
 // Whether it is a request that nobody awaits a reply to: 1, else 0.
-int32_t slipring_lease_is_note(struct slipring_lease_t *lease);
+int32_t slipring_lease_is_note(slipring_lease_t *lease);
 
 // Of a request: how much time is left before its caller gives up, in nanoseconds, 0 if it has, -1 if it never does; and whether it
 // is known to have given up: 1, else 0. The reply is due all the same.
 //
 // SLIPRING_OVER; SLIPRING_INVALID_ARGUMENT for what is no open request.
-slipring_status_t slipring_lease_deadline(struct slipring_lease_t *lease,
+slipring_status_t slipring_lease_deadline(slipring_lease_t *lease,
                                           int64_t *left_ns,
                                           int32_t *cancelled);
 
@@ -539,15 +539,15 @@ slipring_status_t slipring_lease_deadline(struct slipring_lease_t *lease,
 //
 // SLIPRING_EMPTY, SLIPRING_TIMEOUT, SLIPRING_INTERRUPTED; SLIPRING_CLOSED or SLIPRING_PEER_DIED after everything that the peer sent;
 // SLIPRING_CORRUPT; SLIPRING_OUT_OF_MEMORY; SLIPRING_INVALID_ARGUMENT on the sending end.
-slipring_status_t slipring_bus_recv(struct slipring_bus_t *bus,
+slipring_status_t slipring_bus_recv(slipring_bus_t *bus,
                                     int64_t timeout_ns,
-                                    struct slipring_lease_t **lease);
+                                    slipring_lease_t **lease);
 
 // Hands up to `limit` messages that are there to `on_frame`, waiting for the first until the timeout, and says how many. Each is
 // given back when its callback returns.
 //
 // As for slipring_bus_recv.
-slipring_status_t slipring_bus_poll(struct slipring_bus_t *bus,
+slipring_status_t slipring_bus_poll(slipring_bus_t *bus,
                                     size_t limit,
                                     int64_t timeout_ns,
                                     slipring_on_frame_t on_frame,
@@ -558,7 +558,7 @@ slipring_status_t slipring_bus_poll(struct slipring_bus_t *bus,
 // says how many. They are given back together when it returns.
 //
 // As for slipring_bus_recv.
-slipring_status_t slipring_bus_drain(struct slipring_bus_t *bus,
+slipring_status_t slipring_bus_drain(slipring_bus_t *bus,
                                      size_t limit,
                                      int64_t timeout_ns,
                                      slipring_on_frames_t on_frames,
@@ -567,9 +567,9 @@ slipring_status_t slipring_bus_drain(struct slipring_bus_t *bus,
 
 // In a callback: the shared object number `index` of those that came with `frame`, to be freed by slipring_shared_free. It outlives
 // the callback.
-slipring_status_t slipring_frame_shared(const struct slipring_frame_t *frame,
+slipring_status_t slipring_frame_shared(const slipring_frame_t *frame,
                                         size_t index,
-                                        struct slipring_shared_t **shared);
+                                        slipring_shared_t **shared);
 
 // ---- BUS: WRITING IN PLACE ----
 
@@ -577,84 +577,84 @@ slipring_status_t slipring_frame_shared(const struct slipring_frame_t *frame,
 // the room until the timeout. While it is open nothing else can be sent on this bus.
 //
 // As for slipring_bus_send.
-slipring_status_t slipring_bus_claim(struct slipring_bus_t *bus,
+slipring_status_t slipring_bus_claim(slipring_bus_t *bus,
                                      size_t len,
                                      int64_t timeout_ns,
-                                     struct slipring_claim_t **claim);
+                                     slipring_claim_t **claim);
 
 // Claims a block for a message of `len` bytes that is the caller's own until it is sent by slipring_bus_send_owned or given up by
 // slipring_claim_abort: any number may be open beside all other traffic, and be written on any thread, by one at a time. Waits
 // for a block until the timeout.
 //
 // As for slipring_bus_send; SLIPRING_INVALID_ARGUMENT if as many are open as the ring keeps lines for: a quarter of its lines.
-slipring_status_t slipring_bus_claim_owned(struct slipring_bus_t *bus,
+slipring_status_t slipring_bus_claim_owned(slipring_bus_t *bus,
                                            size_t len,
                                            int64_t timeout_ns,
-                                           struct slipring_claim_t **claim);
+                                           slipring_claim_t **claim);
 
 // Sends the first `used` bytes of a claim of slipring_bus_claim_owned, and frees its handle. Never waits. Where it fails the claim
 // is still there.
 //
 // SLIPRING_INVALID_ARGUMENT if `used` is more than was claimed, or the claim is another bus's; what ends the session.
-slipring_status_t slipring_bus_send_owned(struct slipring_bus_t *bus,
+slipring_status_t slipring_bus_send_owned(slipring_bus_t *bus,
                                           uint32_t type_id,
-                                          struct slipring_claim_t *claim,
+                                          slipring_claim_t *claim,
                                           size_t used);
 
 // ---- WHAT IS WRITTEN IN PLACE ----
 
 // Where to write: as many bytes as were claimed, with old bytes of this side's in them. Everything up to what is committed is said
 // to the peer. NULL for a claim that is over, or NULL: then slipring_last_error says why.
-void *slipring_claim_data(struct slipring_claim_t *claim);
+void *slipring_claim_data(slipring_claim_t *claim);
 
 // How many bytes were claimed; 0 for NULL.
-size_t slipring_claim_len(struct slipring_claim_t *claim);
+size_t slipring_claim_len(slipring_claim_t *claim);
 
 // Sends the first `used` bytes of a claim of slipring_bus_claim or slipring_rpc_claim_reply, and frees its handle. Where it fails
 // the claim is still open.
 //
 // SLIPRING_INVALID_ARGUMENT if `used` is more than was claimed; SLIPRING_OVER; what ends the session.
-slipring_status_t slipring_claim_commit(struct slipring_claim_t *claim,
+slipring_status_t slipring_claim_commit(slipring_claim_t *claim,
                                         uint32_t type_id,
                                         size_t used);
 
 // As slipring_claim_commit, of a claim of slipring_bus_claim; hidden until slipring_bus_flush, as with slipring_bus_send_later.
-slipring_status_t slipring_claim_commit_later(struct slipring_claim_t *claim,
+slipring_status_t slipring_claim_commit_later(slipring_claim_t *claim,
                                               uint32_t type_id,
                                               size_t used);
 
 // As slipring_claim_commit, of a claim of slipring_rpc_claim_request: gives the id by which slipring_rpc_wait finds the reply.
-slipring_status_t slipring_claim_commit_call(struct slipring_claim_t *claim,
+slipring_status_t slipring_claim_commit_call(slipring_claim_t *claim,
                                              uint32_t type_id,
                                              size_t used,
                                              uint32_t *id);
 
 // Gives a claim of any kind up, and frees its handle. Nobody ever learns of it. NULL is fine, and so is a claim that is over.
-slipring_status_t slipring_claim_abort(struct slipring_claim_t *claim);
+slipring_status_t slipring_claim_abort(slipring_claim_t *claim);
 
 // ---- CALLS: OPENING AND CLOSING ----
 
 // Listens at `address` for one peer. As slipring_bus_listen. This end answers calls, unless the config says otherwise.
 slipring_status_t slipring_rpc_listen(const char *address,
-                                      const struct slipring_config_t *config,
+                                      const slipring_config_t *config,
                                       int64_t timeout_ns,
-                                      struct slipring_rpc_t **rpc);
+                                      slipring_rpc_t **rpc);
 
 // Connects to the listener at `address`. As slipring_bus_connect. This end answers calls only if the config says so, or it has a
 // handler.
 slipring_status_t slipring_rpc_connect(const char *address,
-                                       const struct slipring_config_t *config,
+                                       const slipring_config_t *config,
                                        int64_t timeout_ns,
-                                       struct slipring_rpc_t **rpc);
+                                       slipring_rpc_t **rpc);
 
 // Says goodbye and ends the session, as slipring_bus_close.
-slipring_status_t slipring_rpc_close(struct slipring_rpc_t *rpc, int64_t linger_ns);
+slipring_status_t slipring_rpc_close(slipring_rpc_t *rpc, int64_t linger_ns);
 
 // Closes without waiting, if it is open, and frees the handle, as slipring_bus_free. NULL is fine.
-slipring_status_t slipring_rpc_free(struct slipring_rpc_t *rpc);
+slipring_status_t slipring_rpc_free(slipring_rpc_t *rpc);
 
 // How many calls of this end are in flight: made, and their replies not yet taken.
-slipring_status_t slipring_rpc_in_flight(struct slipring_rpc_t *rpc, uint32_t *calls);
+slipring_status_t slipring_rpc_in_flight(slipring_rpc_t *rpc, uint32_t *calls);
 
 // ---- CALLS: CALLING ----
 
@@ -663,7 +663,7 @@ slipring_status_t slipring_rpc_in_flight(struct slipring_rpc_t *rpc, uint32_t *c
 // travels with the call, as its deadline.
 //
 // SLIPRING_FULL, SLIPRING_TIMEOUT, SLIPRING_TOO_LARGE, SLIPRING_OUT_OF_MEMORY, SLIPRING_INTERRUPTED; what ends the session.
-slipring_status_t slipring_rpc_call(struct slipring_rpc_t *rpc,
+slipring_status_t slipring_rpc_call(slipring_rpc_t *rpc,
                                     uint32_t type_id,
                                     const void *data,
                                     size_t len,
@@ -673,7 +673,7 @@ slipring_status_t slipring_rpc_call(struct slipring_rpc_t *rpc,
 // Sends a request of which nobody awaits a reply. It takes a place among the calls in flight until the peer has taken it.
 //
 // As for slipring_rpc_call.
-slipring_status_t slipring_rpc_note(struct slipring_rpc_t *rpc,
+slipring_status_t slipring_rpc_note(slipring_rpc_t *rpc,
                                     uint32_t type_id,
                                     const void *data,
                                     size_t len,
@@ -686,25 +686,25 @@ slipring_status_t slipring_rpc_note(struct slipring_rpc_t *rpc,
 // SLIPRING_EMPTY, SLIPRING_TIMEOUT, SLIPRING_INTERRUPTED; SLIPRING_REMOTE where the peer answered with an error; SLIPRING_NOT_FOUND,
 // SLIPRING_OVERLOADED, SLIPRING_CANCELLED and SLIPRING_OUT_OF_MEMORY where its library did; SLIPRING_INVALID_ARGUMENT if no such call is
 // in flight, or its reply is held by a lease; what ends the session.
-slipring_status_t slipring_rpc_wait(struct slipring_rpc_t *rpc,
+slipring_status_t slipring_rpc_wait(slipring_rpc_t *rpc,
                                     uint32_t id,
                                     int64_t timeout_ns,
-                                    struct slipring_lease_t **reply);
+                                    slipring_lease_t **reply);
 
 // A call and the wait for its reply. When the timeout has passed the call is cancelled. The timeout travels with it. With 0 there
 // is no time for a reply: it answers SLIPRING_TIMEOUT.
 //
 // As for slipring_rpc_call and slipring_rpc_wait.
-slipring_status_t slipring_rpc_request(struct slipring_rpc_t *rpc,
+slipring_status_t slipring_rpc_request(slipring_rpc_t *rpc,
                                        uint32_t type_id,
                                        const void *data,
                                        size_t len,
                                        int64_t timeout_ns,
-                                       struct slipring_lease_t **reply);
+                                       slipring_lease_t **reply);
 
 // Gives up call `id`: nobody waits for its reply any more, and the peer is told. Its place stays taken until the reply comes, which
 // is dropped. A call that is not in flight is no error. Never waits.
-slipring_status_t slipring_rpc_cancel(struct slipring_rpc_t *rpc,
+slipring_status_t slipring_rpc_cancel(slipring_rpc_t *rpc,
                                       uint32_t id);
 
 // ---- CALLS: SERVING ----
@@ -715,9 +715,9 @@ slipring_status_t slipring_rpc_cancel(struct slipring_rpc_t *rpc,
 //
 // SLIPRING_EMPTY, SLIPRING_TIMEOUT, SLIPRING_INTERRUPTED, SLIPRING_OUT_OF_MEMORY; what ends the session, after every request that
 // had come.
-slipring_status_t slipring_rpc_serve(struct slipring_rpc_t *rpc,
+slipring_status_t slipring_rpc_serve(slipring_rpc_t *rpc,
                                      int64_t timeout_ns,
-                                     struct slipring_lease_t **request);
+                                     slipring_lease_t **request);
 
 // Replies to the open request `id` (slipring_lease_correlation_id) with a copy of `data`, which may be the request's own payload; leases
 // of the request are over then. Never waits for room, which the peer keeps free. The timeout is for a block of memory, where a
@@ -725,7 +725,7 @@ slipring_status_t slipring_rpc_serve(struct slipring_rpc_t *rpc,
 //
 // SLIPRING_INVALID_ARGUMENT if no such request is open; SLIPRING_TOO_LARGE: it stays open; SLIPRING_OUT_OF_MEMORY: the caller is told so;
 // what ends the session.
-slipring_status_t slipring_rpc_reply(struct slipring_rpc_t *rpc,
+slipring_status_t slipring_rpc_reply(slipring_rpc_t *rpc,
                                      uint32_t id,
                                      uint32_t type_id,
                                      const void *data,
@@ -736,7 +736,7 @@ slipring_status_t slipring_rpc_reply(struct slipring_rpc_t *rpc,
 // ends with a NUL. The caller gets SLIPRING_REMOTE, and finds them by slipring_remote_code and slipring_last_error.
 //
 // As for slipring_rpc_reply.
-slipring_status_t slipring_rpc_reply_error(struct slipring_rpc_t *rpc,
+slipring_status_t slipring_rpc_reply_error(slipring_rpc_t *rpc,
                                            uint32_t id,
                                            uint32_t code,
                                            const char *message);
@@ -747,35 +747,35 @@ slipring_status_t slipring_rpc_reply_error(struct slipring_rpc_t *rpc,
 // timeout travels, as with slipring_rpc_call. While it is open nothing else can be sent or waited for on this end.
 //
 // As for slipring_rpc_call.
-slipring_status_t slipring_rpc_claim_request(struct slipring_rpc_t *rpc,
+slipring_status_t slipring_rpc_claim_request(slipring_rpc_t *rpc,
                                              size_t len,
                                              int64_t timeout_ns,
-                                             struct slipring_claim_t **claim);
+                                             slipring_claim_t **claim);
 
 // Claims room for the reply to the open request `id`, to be written in place and committed by slipring_claim_commit. Never waits.
 // While it is open nothing else can be sent or waited for on this end.
 //
 // SLIPRING_INVALID_ARGUMENT if no such request is open; SLIPRING_TOO_LARGE; SLIPRING_OUT_OF_MEMORY leaves the request open; what ends the
 // session.
-slipring_status_t slipring_rpc_claim_reply(struct slipring_rpc_t *rpc,
+slipring_status_t slipring_rpc_claim_reply(slipring_rpc_t *rpc,
                                            uint32_t id,
                                            size_t len,
-                                           struct slipring_claim_t **claim);
+                                           slipring_claim_t **claim);
 
 // Claims a block that is the caller's own, as slipring_bus_claim_owned, to be sent by slipring_rpc_call_owned or
 // slipring_rpc_reply_owned. Waits as slipring_rpc_call does.
-slipring_status_t slipring_rpc_claim_owned(struct slipring_rpc_t *rpc,
+slipring_status_t slipring_rpc_claim_owned(slipring_rpc_t *rpc,
                                            size_t len,
                                            int64_t timeout_ns,
-                                           struct slipring_claim_t **claim);
+                                           slipring_claim_t **claim);
 
 // Sends the first `used` bytes of a claim of slipring_rpc_claim_owned as a request, frees its handle, and gives the call's id. Waits
 // for a place among the calls in flight. Where it fails the claim is still there.
 //
 // As for slipring_rpc_call, and slipring_bus_send_owned.
-slipring_status_t slipring_rpc_call_owned(struct slipring_rpc_t *rpc,
+slipring_status_t slipring_rpc_call_owned(slipring_rpc_t *rpc,
                                           uint32_t type_id,
-                                          struct slipring_claim_t *claim,
+                                          slipring_claim_t *claim,
                                           size_t used,
                                           int64_t timeout_ns,
                                           uint32_t *id);
@@ -784,28 +784,28 @@ slipring_status_t slipring_rpc_call_owned(struct slipring_rpc_t *rpc,
 // Never waits. Where it fails the claim is still there.
 //
 // As for slipring_rpc_reply, and slipring_bus_send_owned.
-slipring_status_t slipring_rpc_reply_owned(struct slipring_rpc_t *rpc,
+slipring_status_t slipring_rpc_reply_owned(slipring_rpc_t *rpc,
                                            uint32_t id,
                                            uint32_t type_id,
-                                           struct slipring_claim_t *claim,
+                                           slipring_claim_t *claim,
                                            size_t used);
 
 // From now on `on_request` serves the calls that arrive while this end waits for anything: for a reply, for room, or in
 // slipring_rpc_run. It runs in the thread that waits.
-slipring_status_t slipring_rpc_on_request(struct slipring_rpc_t *rpc,
+slipring_status_t slipring_rpc_on_request(slipring_rpc_t *rpc,
                                           slipring_on_request_t on_request,
                                           void *user);
 
 // Serves by the handler until the timeout has passed (SLIPRING_TIMEOUT) or the session ends.
 //
 // SLIPRING_TIMEOUT, SLIPRING_INTERRUPTED; what ends the session; SLIPRING_INVALID_ARGUMENT if there is no handler.
-slipring_status_t slipring_rpc_run(struct slipring_rpc_t *rpc,
+slipring_status_t slipring_rpc_run(slipring_rpc_t *rpc,
                                    int64_t timeout_ns);
 
 // Serves at most `limit` requests by the handler, without waiting for them, and says how many.
 //
 // SLIPRING_EMPTY if none was there; what ends the session; SLIPRING_INVALID_ARGUMENT if there is no handler.
-slipring_status_t slipring_rpc_run_some(struct slipring_rpc_t *rpc, size_t limit, size_t *count);
+slipring_status_t slipring_rpc_run_some(slipring_rpc_t *rpc, size_t limit, size_t *count);
 
 // ---- SHARED OBJECTS ----
 
@@ -815,37 +815,36 @@ slipring_status_t slipring_rpc_run_some(struct slipring_rpc_t *rpc, size_t limit
 // SLIPRING_OUT_OF_MEMORY (the text has the numbers), SLIPRING_TIMEOUT, SLIPRING_INTERRUPTED, SLIPRING_UNSUPPORTED.
 slipring_status_t slipring_shared_build(size_t len,
                                         int64_t timeout_ns,
-                                        struct slipring_builder_t **builder);
+                                        slipring_builder_t **builder);
 
 // Where to write; NULL for NULL.
-void *slipring_builder_data(struct slipring_builder_t *builder);
+void *slipring_builder_data(slipring_builder_t *builder);
 
 // Ends the writing, for good, and frees the builder, whatever the answer. The object is the caller's, to be freed by
 // slipring_shared_free.
 //
 // SLIPRING_SYSTEM if another process of this user has the memory mapped for writing; SLIPRING_UNSUPPORTED; SLIPRING_OUT_OF_MEMORY;
 // SLIPRING_FORKED. What was written is lost then.
-slipring_status_t slipring_builder_seal(struct slipring_builder_t *builder,
-                                        struct slipring_shared_t **shared);
+slipring_status_t slipring_builder_seal(slipring_builder_t *builder,
+                                        slipring_shared_t **shared);
 
 // Gives up what was not sealed. NULL is fine.
-slipring_status_t slipring_builder_free(struct slipring_builder_t *builder);
+slipring_status_t slipring_builder_free(slipring_builder_t *builder);
 
 // The bytes, to be read until the handle is freed; NULL for NULL.
-const void *slipring_shared_data(const struct slipring_shared_t *shared);
+const void *slipring_shared_data(const slipring_shared_t *shared);
 
 // How many bytes there are; 0 for NULL.
-size_t slipring_shared_len(const struct slipring_shared_t *shared);
+size_t slipring_shared_len(const slipring_shared_t *shared);
 
 // The number by which the kernel knows the memory, the same in every process; 0 for NULL.
-uint64_t slipring_shared_id(const struct slipring_shared_t *shared);
+uint64_t slipring_shared_id(const slipring_shared_t *shared);
 
 // One more handle of the same memory.
-slipring_status_t slipring_shared_clone(const struct slipring_shared_t *shared,
-                                        struct slipring_shared_t **clone);
+slipring_status_t slipring_shared_clone(const slipring_shared_t *shared, slipring_shared_t **clone);
 
 // The descriptor of the memory, to be handed to another process by whatever way. It is the library's: it ends with the last handle.
-slipring_status_t slipring_shared_fd(const struct slipring_shared_t *shared,
+slipring_status_t slipring_shared_fd(const slipring_shared_t *shared,
                                      int32_t *fd);
 
 // The object of `len` bytes behind a descriptor that came by another way than a message of this library's. The descriptor remains the
@@ -854,39 +853,39 @@ slipring_status_t slipring_shared_fd(const struct slipring_shared_t *shared,
 // SLIPRING_CORRUPT for what is no sealed object of that length; SLIPRING_OUT_OF_MEMORY; SLIPRING_SYSTEM for no descriptor.
 slipring_status_t slipring_shared_attach(int32_t fd,
                                          size_t len,
-                                         struct slipring_shared_t **shared);
+                                         slipring_shared_t **shared);
 
 // Frees the handle. The memory lives as long as anybody, in whatever process, has it. NULL is fine.
-slipring_status_t slipring_shared_free(struct slipring_shared_t *shared);
+slipring_status_t slipring_shared_free(slipring_shared_t *shared);
 
 // As slipring_bus_send, and with the message go `count` shared objects, at most 8. The receiver finds them by slipring_lease_shared in
 // this order. The caller's handles remain the caller's.
-slipring_status_t slipring_bus_send_shared(struct slipring_bus_t *bus,
+slipring_status_t slipring_bus_send_shared(slipring_bus_t *bus,
                                            uint32_t type_id,
                                            const void *data,
                                            size_t len,
-                                           const struct slipring_shared_t *const *shared,
+                                           const slipring_shared_t *const *shared,
                                            size_t count,
                                            int64_t timeout_ns);
 
 // As slipring_rpc_call, and with the request go `count` shared objects, at most 8.
-slipring_status_t slipring_rpc_call_shared(struct slipring_rpc_t *rpc,
+slipring_status_t slipring_rpc_call_shared(slipring_rpc_t *rpc,
                                            uint32_t type_id,
                                            const void *data,
                                            size_t len,
-                                           const struct slipring_shared_t *const *shared,
+                                           const slipring_shared_t *const *shared,
                                            size_t count,
                                            int64_t timeout_ns,
                                            uint32_t *id);
 
 // As slipring_rpc_reply, and with the reply go `count` shared objects, at most 8; 3 where an inline limit of at most 48 bytes was
 // agreed. With a timeout of 0 it does not wait for the caller to take objects that were handed over before: SLIPRING_FULL.
-slipring_status_t slipring_rpc_reply_shared(struct slipring_rpc_t *rpc,
+slipring_status_t slipring_rpc_reply_shared(slipring_rpc_t *rpc,
                                             uint32_t id,
                                             uint32_t type_id,
                                             const void *data,
                                             size_t len,
-                                            const struct slipring_shared_t *const *shared,
+                                            const slipring_shared_t *const *shared,
                                             size_t count,
                                             int64_t timeout_ns);
 
@@ -897,81 +896,80 @@ slipring_status_t slipring_rpc_reply_shared(struct slipring_rpc_t *rpc,
 //
 // As for slipring_bus_listen.
 slipring_status_t slipring_listener_bind(const char *address,
-                                         const struct slipring_config_t *config,
-                                         struct slipring_listener_t **listener);
+                                         const slipring_config_t *config,
+                                         slipring_listener_t **listener);
 
 // The next session, waiting for it until the timeout: its receiving end, which is the caller's.
 //
 // SLIPRING_EMPTY, SLIPRING_TIMEOUT, SLIPRING_INTERRUPTED, SLIPRING_OUT_OF_MEMORY. What single clients do wrong is told to them.
-slipring_status_t slipring_listener_accept_bus(struct slipring_listener_t *listener,
+slipring_status_t slipring_listener_accept_bus(slipring_listener_t *listener,
                                                int64_t timeout_ns,
-                                               struct slipring_bus_t **bus);
+                                               slipring_bus_t **bus);
 
 // The next session for calls, as slipring_listener_accept_bus. A client that asks for the other kind is refused.
-slipring_status_t slipring_listener_accept_rpc(struct slipring_listener_t *listener,
+slipring_status_t slipring_listener_accept_rpc(slipring_listener_t *listener,
                                                int64_t timeout_ns,
-                                               struct slipring_rpc_t **rpc);
+                                               slipring_rpc_t **rpc);
 
 // The address, as clients can be given it: as much as fits into `address`, ended by a NUL; `len` is the length of the whole.
-slipring_status_t slipring_listener_address(struct slipring_listener_t *listener,
+slipring_status_t slipring_listener_address(slipring_listener_t *listener,
                                             char *address,
                                             size_t capacity,
                                             size_t *len);
 
 // How many clients were turned down, or gave up in mid-handshake, so far.
-slipring_status_t slipring_listener_refused(struct slipring_listener_t *listener, uint64_t *count);
+slipring_status_t slipring_listener_refused(slipring_listener_t *listener, uint64_t *count);
 
 // A descriptor for an event loop: readable when accepting with a timeout of 0 has something to do. It remains the library's.
-slipring_status_t slipring_listener_fd(struct slipring_listener_t *listener,
+slipring_status_t slipring_listener_fd(slipring_listener_t *listener,
                                        int32_t *fd);
 
 // Gives the name back and frees the handle. The sessions that came to it live on. NULL is fine.
-slipring_status_t slipring_listener_free(struct slipring_listener_t *listener);
+slipring_status_t slipring_listener_free(slipring_listener_t *listener);
 
 // A poller that waits for nothing yet. Of the config only the wait strategy counts. It is the caller's, to be freed by
 // slipring_poller_free. It belongs to one thread at a time, with all that is in it.
 //
 // SLIPRING_CONFIG, SLIPRING_OUT_OF_MEMORY, SLIPRING_SYSTEM.
-slipring_status_t slipring_poller_new(const struct slipring_config_t *config,
-                                      struct slipring_poller_t **poller);
+slipring_status_t slipring_poller_new(const slipring_config_t *config,
+                                      slipring_poller_t **poller);
 
 // Takes a bus in. Its handle stays good, and every function of it works as before, but for closing and freeing: it is removed
 // first. `token` is what slipring_poller_wait says when the bus has something to do: a frame, or its end; or, after SLIPRING_FULL on a
 // sending end, that it may be worth trying again.
 //
 // SLIPRING_OUT_OF_MEMORY, SLIPRING_FORKED.
-slipring_status_t slipring_poller_add_bus(struct slipring_poller_t *poller,
-                                          struct slipring_bus_t *bus,
+slipring_status_t slipring_poller_add_bus(slipring_poller_t *poller,
+                                          slipring_bus_t *bus,
                                           uint64_t token);
 
 // Takes an RpcBus in, as slipring_poller_add_bus: it has something to do when a request or a reply is there, or its end.
-slipring_status_t slipring_poller_add_rpc(struct slipring_poller_t *poller,
-                                          struct slipring_rpc_t *rpc,
+slipring_status_t slipring_poller_add_rpc(slipring_poller_t *poller,
+                                          slipring_rpc_t *rpc,
                                           uint64_t token);
 
 // Takes a listener in, as slipring_poller_add_bus: it has something to do when a client may have come, or has to be given up.
-slipring_status_t slipring_poller_add_listener(struct slipring_poller_t *poller,
-                                               struct slipring_listener_t *listener,
+slipring_status_t slipring_poller_add_listener(slipring_poller_t *poller,
+                                               slipring_listener_t *listener,
                                                uint64_t token);
 
 // Lets a bus go, open as it is.
 //
 // SLIPRING_INVALID_ARGUMENT if it is not in this poller.
-slipring_status_t slipring_poller_remove_bus(struct slipring_poller_t *poller, struct slipring_bus_t *bus);
+slipring_status_t slipring_poller_remove_bus(slipring_poller_t *poller, slipring_bus_t *bus);
 
 // Lets an RpcBus go, as slipring_poller_remove_bus.
-slipring_status_t slipring_poller_remove_rpc(struct slipring_poller_t *poller, struct slipring_rpc_t *rpc);
+slipring_status_t slipring_poller_remove_rpc(slipring_poller_t *poller, slipring_rpc_t *rpc);
 
 // Lets a listener go, as slipring_poller_remove_bus.
-slipring_status_t slipring_poller_remove_listener(struct slipring_poller_t *poller,
-                                                  struct slipring_listener_t *listener);
+slipring_status_t slipring_poller_remove_listener(slipring_poller_t *poller, slipring_listener_t *listener);
 
 // Waits until something is ready, and writes the tokens of what is to `tokens`, at most `capacity`; `count` is how many. More are
 // told by the next call. Use the functions of what is ready with a timeout of 0; what is left there is told again. A session that
 // is over is told until it is removed. Now and then something is told for nothing. `count` is 0 if a notifier ended the wait.
 //
 // SLIPRING_EMPTY, SLIPRING_TIMEOUT, SLIPRING_INTERRUPTED, SLIPRING_FORKED, SLIPRING_SYSTEM.
-slipring_status_t slipring_poller_wait(struct slipring_poller_t *poller,
+slipring_status_t slipring_poller_wait(slipring_poller_t *poller,
                                        int64_t timeout_ns,
                                        uint64_t *tokens,
                                        size_t capacity,
@@ -979,48 +977,46 @@ slipring_status_t slipring_poller_wait(struct slipring_poller_t *poller,
 
 // One descriptor for an event loop, in the place of those of all sessions. Call slipring_poller_wait with a timeout of 0 right after
 // adding it, and whenever it is readable, until it answers SLIPRING_EMPTY: that arms it. It remains the library's.
-slipring_status_t slipring_poller_fd(struct slipring_poller_t *poller,
+slipring_status_t slipring_poller_fd(slipring_poller_t *poller,
                                      int32_t *fd);
 
 // What wakes this poller from other threads, for as long as it lives; the caller's, to be freed by slipring_notifier_free.
-slipring_status_t slipring_poller_notifier(struct slipring_poller_t *poller,
-                                           struct slipring_notifier_t **notifier);
+slipring_status_t slipring_poller_notifier(slipring_poller_t *poller,
+                                           slipring_notifier_t **notifier);
 
 // Ends the poller's wait, or the next one if there is none. From any thread.
-slipring_status_t slipring_notifier_notify(const struct slipring_notifier_t *notifier);
+slipring_status_t slipring_notifier_notify(const slipring_notifier_t *notifier);
 
 // Frees a notifier. NULL is fine.
-slipring_status_t slipring_notifier_free(struct slipring_notifier_t *notifier);
+slipring_status_t slipring_notifier_free(slipring_notifier_t *notifier);
 
 // Frees the poller, and closes what is still in it: those handles can then only be freed. NULL is fine.
-slipring_status_t slipring_poller_free(struct slipring_poller_t *poller);
+slipring_status_t slipring_poller_free(slipring_poller_t *poller);
 
 // Takes `address`. Clients can connect from here on; they are accepted when the server runs. Where the config names no capacity, rings
 // have 64 KiB. The server is the caller's, to be freed by slipring_server_free.
 //
 // As for slipring_listener_bind.
 slipring_status_t slipring_server_bind(const char *address,
-                                       const struct slipring_config_t *config,
-                                       struct slipring_server_t **server);
+                                       const slipring_config_t *config,
+                                       slipring_server_t **server);
 
 // Serves calls by `on_request`. With workers it is called in several threads at once, for different sessions: `user` must be fit for
 // that.
-slipring_status_t slipring_server_on_request(struct slipring_server_t *server,
+slipring_status_t slipring_server_on_request(slipring_server_t *server,
                                              slipring_on_request_t on_request,
                                              void *user);
 
 // Receives messages by `on_frame`, instead of serving calls. Threads as for slipring_server_on_request.
-slipring_status_t slipring_server_on_frame(struct slipring_server_t *server,
+slipring_status_t slipring_server_on_frame(slipring_server_t *server,
                                            slipring_on_session_frame_t on_frame,
                                            void *user);
 
 // Tells `on_end` of every session that ended, after everything that the client had sent was served.
-slipring_status_t slipring_server_on_end(struct slipring_server_t *server,
-                                         slipring_on_end_t on_end,
-                                         void *user);
+slipring_status_t slipring_server_on_end(slipring_server_t *server, slipring_on_end_t on_end, void *user);
 
 // Serves in `threads` threads of their own while the server runs; with 0, the default, in the thread that runs it.
-slipring_status_t slipring_server_workers(struct slipring_server_t *server,
+slipring_status_t slipring_server_workers(slipring_server_t *server,
                                           size_t threads);
 
 // Serves until a stopper stops it (SLIPRING_OK) or the timeout has passed (SLIPRING_TIMEOUT). The sessions stay open, and a later run
@@ -1028,34 +1024,33 @@ slipring_status_t slipring_server_workers(struct slipring_server_t *server,
 //
 // SLIPRING_TIMEOUT, SLIPRING_INTERRUPTED, SLIPRING_OUT_OF_MEMORY, SLIPRING_FORKED; SLIPRING_INVALID_ARGUMENT if there is no handler. What
 // happens to single clients is no error here.
-slipring_status_t slipring_server_run(struct slipring_server_t *server,
+slipring_status_t slipring_server_run(slipring_server_t *server,
                                       int64_t timeout_ns);
 
 // How many clients have a session now.
-slipring_status_t slipring_server_sessions(struct slipring_server_t *server, size_t *count);
+slipring_status_t slipring_server_sessions(slipring_server_t *server, size_t *count);
 
 // The address, as slipring_listener_address.
-slipring_status_t slipring_server_address(struct slipring_server_t *server,
+slipring_status_t slipring_server_address(slipring_server_t *server,
                                           char *address,
                                           size_t capacity,
                                           size_t *len);
 
 // What stops this server from other threads; the caller's, to be freed by slipring_stopper_free.
-slipring_status_t slipring_server_stopper(struct slipring_server_t *server,
-                                          struct slipring_stopper_t **stopper);
+slipring_status_t slipring_server_stopper(slipring_server_t *server, slipring_stopper_t **stopper);
 
 // Ends the server's run, or the next one if there is none. From any thread, and from callbacks.
-slipring_status_t slipring_stopper_stop(const struct slipring_stopper_t *stopper);
+slipring_status_t slipring_stopper_stop(const slipring_stopper_t *stopper);
 
 // Frees a stopper. NULL is fine.
-slipring_status_t slipring_stopper_free(struct slipring_stopper_t *stopper);
+slipring_status_t slipring_stopper_free(slipring_stopper_t *stopper);
 
 // Closes all sessions and frees the server. NULL is fine.
-slipring_status_t slipring_server_free(struct slipring_server_t *server);
+slipring_status_t slipring_server_free(slipring_server_t *server);
 
 // Fills counters of `size` bytes with zeros. Call it as slipring_stats_init(&stats), which gives the size that the program was built
 // with.
-slipring_status_t slipring_stats_init_sized(struct slipring_stats_t *stats,
+slipring_status_t slipring_stats_init_sized(slipring_stats_t *stats,
                                             size_t size);
 
 // ---- LOOKING: EVENT LOOPS, STATE, COUNTERS ----
@@ -1064,41 +1059,41 @@ slipring_status_t slipring_stats_init_sized(struct slipring_stats_t *stats,
 // slipring_bus_recv with a timeout of 0 (on the sending end what answered SLIPRING_FULL) right after
 // adding it, and whenever it is readable, until the answer is SLIPRING_EMPTY (SLIPRING_FULL): that answer arms it. From the
 // first call on the peer's messages cost a fence each.
-slipring_status_t slipring_bus_fd(struct slipring_bus_t *bus,
+slipring_status_t slipring_bus_fd(slipring_bus_t *bus,
                                   int32_t *fd);
 
 // How the session stands: SLIPRING_STATE_... Looks at the socket, so it may be the first to find that the peer is gone.
-slipring_status_t slipring_bus_state(struct slipring_bus_t *bus,
+slipring_status_t slipring_bus_state(slipring_bus_t *bus,
                                      int32_t *state);
 
 // What this session can promise beyond what every one does: a sum of SLIPRING_CAN_... Unknown bits are to be ignored.
-slipring_status_t slipring_bus_capabilities(struct slipring_bus_t *bus,
+slipring_status_t slipring_bus_capabilities(slipring_bus_t *bus,
                                             uint32_t *capabilities);
 
 // What this end has done so far. Begin with slipring_stats_init(&stats).
 //
 // SLIPRING_STRUCT_SIZE if that was forgotten.
-slipring_status_t slipring_bus_stats(struct slipring_bus_t *bus, struct slipring_stats_t *stats);
+slipring_status_t slipring_bus_stats(slipring_bus_t *bus, slipring_stats_t *stats);
 
 // A descriptor for an event loop, level-triggered; it remains the library's, and only the library reads from it. Call
 // slipring_rpc_serve or slipring_rpc_wait with a timeout of 0 right after
 // adding it, and whenever it is readable, until the answer is SLIPRING_EMPTY (SLIPRING_FULL): that answer arms it. From the
 // first call on the peer's messages cost a fence each.
-slipring_status_t slipring_rpc_fd(struct slipring_rpc_t *rpc,
+slipring_status_t slipring_rpc_fd(slipring_rpc_t *rpc,
                                   int32_t *fd);
 
 // How the session stands: SLIPRING_STATE_... Looks at the socket, so it may be the first to find that the peer is gone.
-slipring_status_t slipring_rpc_state(struct slipring_rpc_t *rpc,
+slipring_status_t slipring_rpc_state(slipring_rpc_t *rpc,
                                      int32_t *state);
 
 // What this session can promise beyond what every one does: a sum of SLIPRING_CAN_... Unknown bits are to be ignored.
-slipring_status_t slipring_rpc_capabilities(struct slipring_rpc_t *rpc,
+slipring_status_t slipring_rpc_capabilities(slipring_rpc_t *rpc,
                                             uint32_t *capabilities);
 
 // What this end has done so far. Begin with slipring_stats_init(&stats).
 //
 // SLIPRING_STRUCT_SIZE if that was forgotten.
-slipring_status_t slipring_rpc_stats(struct slipring_rpc_t *rpc, struct slipring_stats_t *stats);
+slipring_status_t slipring_rpc_stats(slipring_rpc_t *rpc, slipring_stats_t *stats);
 
 // ---- LIMITS OF THE PROCESS ----
 

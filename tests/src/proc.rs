@@ -1,6 +1,7 @@
 //! What `/proc` tells about a process: how much it has open, and in what it waits.
 
 use std::fs;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::thread;
 use std::time::Duration;
@@ -62,6 +63,43 @@ pub fn segment_names(pid: u32) -> Vec<String> {
     let maps = read(pid, "maps");
     let names = maps.lines().filter_map(|line| line.find('/').map(|at| line[at..].to_owned()));
     names.filter(|name| name.starts_with("/memfd:") || name.starts_with("/dev/shm/")).collect()
+}
+
+/// A piece of the address space of this process, as `/proc/self/maps` tells of it.
+#[derive(Clone, Debug)]
+pub struct Area {
+    /// Its addresses.
+    pub range: Range<usize>,
+    /// What may be done to it: `r--s` is read-only memory that others share.
+    pub rights: String,
+    /// The number of the file that it shows; 0 for none.
+    pub inode: u64,
+    /// The path of that file, what the kernel calls the area instead, or nothing.
+    pub name: String,
+}
+
+/// All of them, in the order of their addresses.
+#[must_use]
+pub fn areas() -> Vec<Area> {
+    let of = |line: &str| {
+        let mut words = line.split_ascii_whitespace();
+        let (from, to) = words.next()?.split_once('-')?;
+        let range = usize::from_str_radix(from, 16).ok()?..usize::from_str_radix(to, 16).ok()?;
+        let rights = words.next()?.to_owned();
+        let inode = words.nth(2)?.parse().ok()?;
+        Some(Area { range, rights, inode, name: words.collect::<Vec<_>>().join(" ") })
+    };
+    read(std::process::id(), "maps").lines().filter_map(of).collect()
+}
+
+/// The one in which a byte lies.
+///
+/// # Panics
+/// If there is none.
+#[must_use]
+pub fn area_of(byte: &u8) -> Area {
+    let address = std::ptr::from_ref(byte).addr();
+    areas().into_iter().find(|area| area.range.contains(&address)).expect("what can be read is mapped")
 }
 
 /// Whether process `pid` runs the program called `name`.

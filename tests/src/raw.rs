@@ -37,6 +37,8 @@ pub mod layout {
     pub const RETURNS: usize = 384;
     /// How many of the other side's records, bells aside, this side has taken.
     pub const SEEN: usize = 392;
+    /// Not zero where this side shows its counters; twenty words of them follow.
+    pub const COUNTERS: usize = 512;
     /// The start of the ring.
     pub const RING: usize = 1024;
     /// Bytes of a line, the unit of the ring.

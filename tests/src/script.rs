@@ -18,21 +18,25 @@
 //! fork   exec                    have a child; its number
 //! storm US                       signals to oneself      refuse-membarrier ERRNO   a kernel without it
 //! knock ADDRESS STAGE   pose ADDRESS STAGE               a handshake that goes no further (client, listener)
+//! observe ADDRESS                how many sessions it sees, of which it keeps an eye for ever
 //! scribble ADDRESS SEED          a session of a peer that writes over its own words; says so when it listens
 //! race ADDRESS WITNESS ROUNDS [killed]   see `race`      churn ADDRESS COUNT       connect, say one thing, close
 //! ```
 //!
-//! and the orders of [`calls`] and [`objects`]. OPTION: `capacity=` `reverse=` `inline=` `wait=` `trust=` `backend=` `fence=`
-//! `handshake=MS` `memory=` `message=` `spill=` `shared=` `in-flight=` `serves=yes|no`.
+//! and the orders of [`calls`], [`objects`] and [`mob`]. OPTION: `capacity=` `reverse=` `inline=` `wait=` `trust=` `backend=` `fence=`
+//! `handshake=MS` `memory=` `message=` `spill=` `shared=` `in-flight=` `serves=yes|no` `counters=yes|no`.
 
 mod calls;
 mod crowd;
+mod mob;
 mod objects;
 
 use crate::alone::{self, Forked};
 use crate::chance::Chance;
 use crate::{alarm, frames, raw, seccomp};
-use slipring::{Backend, Bus, Cause, Deadline, Error, Fence, Listener, Message, Options, RpcBus, Trust, Wait};
+use slipring::{
+    Backend, Bus, Cause, Deadline, Error, Fence, Listener, Message, Observer, Options, RpcBus, Trust, Wait,
+};
 use std::io::{BufRead, Write};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -118,6 +122,7 @@ impl<'a> Order<'a> {
             ("shared", bytes) => options.shared_limit(number(bytes)),
             ("message", bytes) => options.max_message(number(bytes)),
             ("in-flight", calls) => options.in_flight(number(calls) as u32),
+            ("counters", yes) => options.counters(yes == "yes"),
             ("serves", yes) => options.serves(yes == "yes"),
             ("within", _) => options,
             _ => panic!("an unknown option {name}={value}"),
@@ -173,6 +178,8 @@ struct Script {
     rpc: Option<RpcBus>,
     calls: calls::Calls,
     objects: objects::Objects,
+    crowd: Vec<RpcBus>,
+    observer: Option<Observer>,
 }
 
 impl Script {
@@ -198,9 +205,16 @@ impl Script {
                 bus.close(Duration::from_millis(linger))?;
             }
             "drop" => (self.listener, self.sends, self.receives, self.rpc) = (None, None, None, None),
+            "mob" => return mob::mob(order),
+            "crowd" => return self.crowd(order),
+            "rounds" => return self.rounds(order),
             "race" => {
                 let some_are_killed = order.words.get(3) == Some(&"killed");
                 return crowd::race(order.word(0), order.word(1), order.number(2), some_are_killed);
+            }
+            "observe" => {
+                let observer = self.observer.insert(Observer::connect(order.word(0), order.deadline())?);
+                return Ok(Some(observer.sessions().len() as u64));
             }
             "churn" => return crowd::churn(order.word(0), order.number(1)),
             "knock" => self.raw = Some(raw::knock(order.word(0), order.word(1))),

@@ -3,7 +3,7 @@
 
 use slipring::{Backend, Bus, Capabilities, Cause, Error, Listener, Options, Refusal, RpcBus, Trust, Violation};
 use slipring_tests::alone::alone;
-use slipring_tests::backend::skip;
+use slipring_tests::mounts::{bytes_used, small_file_system};
 use slipring_tests::pair::{bus_pair, rpc_pair, soon};
 use slipring_tests::peer::Peer;
 use slipring_tests::proc::{await_that, segment_names};
@@ -13,7 +13,6 @@ use slipring_tests::raw::wire;
 use slipring_tests::scratch::Scratch;
 use slipring_tests::watchdog::{watchdog, watchdog_for};
 use slipring_tests::{frames, peer, raw};
-use std::ffi::CString;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -228,31 +227,14 @@ fn a_spill_region_that_is_no_nameless_file_of_ours_is_corrupt() {
     assert_eq!(bus.recv_until(soon()).err(), Some(Cause::Corrupt(Violation::Backing)));
 }
 
-/// From now on this thread, and what it starts, has a `/dev/shm` of its own with `len` bytes. Says so if it may not.
+/// From now on this thread, and what it starts, has POSIX shared memory of its own with `len` bytes. Says so if it may not.
 fn with_shared_memory_of(len: usize, test: &str) -> bool {
-    // SAFETY: takes a plain number. Only what this thread sees of file systems becomes its own.
-    if unsafe { libc::unshare(libc::CLONE_NEWNS) } != 0 {
-        skip(test, "a mount namespace of one's own needs privileges");
-        return false;
-    }
-    let text = |text: &str| CString::new(text).expect("no zero in it");
-    let (none, root, place, tmpfs) = (text("none"), text("/"), text(SHARED_MEMORY), text("tmpfs"));
-    let size = text(&format!("size={len}"));
-    let private = libc::MS_REC | libc::MS_PRIVATE;
-    let nothing = std::ptr::null();
-    // SAFETY: the strings live through the call, and no other argument is looked at for this change.
-    let kept = unsafe { libc::mount(none.as_ptr(), root.as_ptr(), nothing, private, nothing.cast()) };
-    assert_eq!(kept, 0, "keep mounts to ourselves: {}", std::io::Error::last_os_error());
-    // SAFETY: the strings live through the call.
-    let done = unsafe { libc::mount(none.as_ptr(), place.as_ptr(), tmpfs.as_ptr(), 0, size.as_ptr().cast()) };
-    assert_eq!(done, 0, "mount a small file system: {}", std::io::Error::last_os_error());
-    true
+    small_file_system(Path::new(SHARED_MEMORY), len, test)
 }
 
 /// Bytes in use in POSIX shared memory.
 fn shared_memory_used() -> u64 {
-    let found = rustix::fs::statvfs(SHARED_MEMORY).expect("a file system");
-    (found.f_blocks - found.f_bfree) * found.f_frsize
+    bytes_used(Path::new(SHARED_MEMORY))
 }
 
 fn names_in_shared_memory() -> Vec<String> {

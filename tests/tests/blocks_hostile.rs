@@ -1,14 +1,14 @@
 //! Owners and readers of blocks that break the rules: the other end gets `Corrupt` with the rule that was broken, whatever
 //! call it makes, and nothing of it is touched.
 
-use slipring::{Bus, Cause, Deadline, Listener, Options, State, Trust, Violation, Wait};
+use slipring::{Bus, Cause, Deadline, Options, State, Trust, Violation};
 use slipring_tests::chance::Chance;
+use slipring_tests::hostile::{RECEIVES, assert_corrupt, receiver, receivers, sender, ways};
 use slipring_tests::meanwhile::meanwhile;
+use slipring_tests::raw::End;
 use slipring_tests::raw::blocks::{Descriptor, forget};
 use slipring_tests::raw::layout::{BLOCK, DATA, RETURNS, RING, SEEN};
 use slipring_tests::raw::memory::{SEALS, Segment};
-use slipring_tests::raw::{self, End};
-use slipring_tests::scratch::Scratch;
 use slipring_tests::watchdog::watchdog;
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -17,57 +17,18 @@ use std::time::{Duration, Instant};
 
 const PAGE: usize = 4096;
 
-fn ways() -> [Options; 3] {
-    let options = Options::default;
-    [options().wait(Wait::Park), options().wait(Wait::Spin), options().trust(Trust::Untrusted)]
-}
-
-fn receiver(options: Options) -> (Scratch, End, Bus) {
-    let scratch = Scratch::new();
-    let mut listener = Listener::bind(&scratch.path("bus"), &options.capacity(4096)).expect("a name");
-    let (end, bus) = raw::client_of(&mut listener);
-    (scratch, end, bus)
-}
-
-fn sender(options: &Options) -> (Scratch, End, Bus) {
-    let scratch = Scratch::new();
-    let (end, bus) = raw::listener_for(&scratch.path("bus"), 4096, options);
-    (scratch, end, bus)
-}
-
-/// A call that receives, answering how many frames it got.
-type Receive = fn(&mut Bus) -> Result<usize, Cause>;
-
-const RECEIVES: [Receive; 5] = [
-    |bus| bus.recv().map(|_| 1),
-    |bus| bus.try_recv().map(|_| 1),
-    |bus| bus.recv_until(Deadline::after(Duration::from_secs(60))).map(|_| 1),
-    |bus| bus.poll(9, |_| ()),
-    |bus| bus.try_drain(9).map(|batch| batch.len()),
-];
-
 /// A good frame in a good block, then what `forge` does; the receiver must get the frame and the violation.
 fn assert_found(what: &str, violation: Violation, forge: impl Fn(&mut End)) {
-    for (index, call) in RECEIVES.into_iter().enumerate() {
-        for options in ways() {
-            let (_scratch, mut end, mut bus) = receiver(options.memory_limit(1 << 20).max_message(100_000));
-            let region = end.make_region(0, 2 * PAGE);
-            region.write(256, b"good");
-            end.name_block(DATA, 1, 0, Descriptor { region: 0, generation: 1, offset: 256, len: 4 });
-            let lease = bus.recv().expect("a good frame");
-            assert_eq!((lease.type_id(), &lease[..]), (1, &b"good"[..]));
-            drop(lease);
-            forge(&mut end);
-            let cause = loop {
-                match call(&mut bus) {
-                    Ok(frames) => panic!("{what}, call {index}: {frames} frames"),
-                    Err(Cause::Empty) => {}
-                    Err(cause) => break cause,
-                }
-            };
-            assert_eq!(cause, Cause::Corrupt(violation), "{what}, call {index}");
-            assert_eq!((call(&mut bus), bus.state()), (Err(cause), State::Corrupt), "{what}");
-        }
+    for (how, call, options) in receivers() {
+        let (_scratch, mut end, mut bus) = receiver(options.memory_limit(1 << 20).max_message(100_000));
+        let region = end.make_region(0, 2 * PAGE);
+        region.write(256, b"good");
+        end.name_block(DATA, 1, 0, Descriptor { region: 0, generation: 1, offset: 256, len: 4 });
+        let lease = bus.recv().expect("a good frame");
+        assert_eq!((lease.type_id(), &lease[..]), (1, &b"good"[..]));
+        drop(lease);
+        forge(&mut end);
+        assert_corrupt(&mut bus, call, violation, &format!("{what}, {how}"));
     }
 }
 

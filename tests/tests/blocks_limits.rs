@@ -2,6 +2,7 @@
 
 use slipring::{Bus, Cause, Listener, Message, Options, RpcBus, State, Trust, Wait};
 use slipring_tests::alone::alone;
+use slipring_tests::backend::{has_seals, trusts};
 use slipring_tests::frames;
 use slipring_tests::limits::{without_descriptors, without_memory};
 use slipring_tests::pair::{assert_whole, bus_pair, in_a_moment, keep_many, rpc_pair, soon};
@@ -245,7 +246,9 @@ fn a_region_that_cannot_be_taken_for_want_of_descriptors_is_out_of_memory_until_
     alone("a_region_that_cannot_be_taken_for_want_of_descriptors_is_out_of_memory_until_there_is_one", || {
         let _watchdog = watchdog("no descriptor for a region");
         for wait in [Wait::Park, Wait::Spin] {
-            for trust in [Trust::SameUser, Trust::Untrusted] {
+            for &trust in
+                trusts("a_region_that_cannot_be_taken_for_want_of_descriptors_is_out_of_memory_until_there_is_one")
+            {
                 let scratch = Scratch::new();
                 let address = scratch.path("bus");
                 let mut listener = Listener::bind(&address, &options().wait(wait).trust(trust)).expect("a name");
@@ -268,6 +271,44 @@ fn a_region_that_cannot_be_taken_for_want_of_descriptors_is_out_of_memory_until_
             }
         }
     });
+}
+
+#[test]
+fn a_region_that_cannot_be_made_for_want_of_descriptors_is_out_of_memory_and_what_there_is_stays_in_use() {
+    alone(
+        "a_region_that_cannot_be_made_for_want_of_descriptors_is_out_of_memory_and_what_there_is_stays_in_use",
+        || {
+            let _watchdog = watchdog("no descriptor to make a region with");
+            for wait in [Wait::Park, Wait::Spin] {
+                let (mut sends, mut receives) = bus_pair(&options().wait(wait), &options());
+                let (mut calls, mut serves) = rpc_pair(&options().wait(wait), &options());
+                // The first one, and then in mid-growth, with all of the first in use.
+                for held in [0, 4] {
+                    let kept = keep_many(&mut sends, &mut receives, held, MIB);
+                    let before = (sends.stats().regions, holdings(std::process::id()));
+                    let payload = vec![1; MIB];
+                    without_descriptors(|| {
+                        for attempt in TRYING.into_iter().chain(WAITING) {
+                            assert_eq!(attempt(&mut sends, &payload), Err(Cause::OutOfMemory), "{wait:?}, {held} held");
+                        }
+                        assert_eq!(calls.call_until(0, &vec![1; 40 * MIB], soon()), Err(Cause::OutOfMemory));
+                        assert_eq!(sends.publish(7, b"short"), Ok(()), "what needs none goes on");
+                    });
+                    let after = holdings(std::process::id());
+                    assert_eq!(
+                        (sends.stats().regions, after.fds, after.segments),
+                        (before.0, before.1.fds, before.1.segments)
+                    );
+                    assert_eq!(receives.recv().expect("a frame").type_id(), 7);
+                    assert_whole(&kept);
+                    assert_eq!(sends.publish(8, &payload), Ok(()));
+                    assert_eq!(receives.recv().expect("a frame").len(), MIB);
+                }
+                calls.call_until(0, &vec![1; 40 * MIB], soon()).expect("a place");
+                assert_eq!(serves.serve_until(soon()).expect("a request").len(), 40 * MIB);
+            }
+        },
+    );
 }
 
 #[test]
@@ -343,7 +384,8 @@ fn a_request_whose_region_cannot_be_taken_is_out_of_memory_until_there_is_a_desc
     alone("a_request_whose_region_cannot_be_taken_is_out_of_memory_until_there_is_a_descriptor", || {
         let _watchdog = watchdog("no descriptor for a request");
         for wait in [Wait::Park, Wait::Spin] {
-            for trust in [Trust::SameUser, Trust::Untrusted] {
+            for &trust in trusts("a_request_whose_region_cannot_be_taken_is_out_of_memory_until_there_is_a_descriptor")
+            {
                 let (_scratch, mut peer, mut bus) = rpc_session(wait, trust);
                 bus.on_request(|_| unreachable!("nothing can be served"));
                 peer.must("begin 2 100000");
@@ -366,7 +408,7 @@ fn a_reply_whose_region_cannot_be_taken_is_out_of_memory_until_there_is_a_descri
     alone("a_reply_whose_region_cannot_be_taken_is_out_of_memory_until_there_is_a_descriptor", || {
         let _watchdog = watchdog("no descriptor for a reply");
         for wait in [Wait::Park, Wait::Spin] {
-            for trust in [Trust::SameUser, Trust::Untrusted] {
+            for &trust in trusts("a_reply_whose_region_cannot_be_taken_is_out_of_memory_until_there_is_a_descriptor") {
                 let (_scratch, mut peer, mut bus) = rpc_session(wait, trust);
                 bus.on_request(|_| unreachable!("the peer calls nobody"));
                 let payload = frames::payload(0, 100_000);
@@ -400,6 +442,9 @@ fn a_reply_whose_region_cannot_be_taken_is_out_of_memory_until_there_is_a_descri
 
 #[test]
 fn a_payload_that_cannot_be_copied_for_want_of_memory_is_not_lost() {
+    if !has_seals("a_payload_that_cannot_be_copied_for_want_of_memory_is_not_lost") {
+        return;
+    }
     alone("a_payload_that_cannot_be_copied_for_want_of_memory_is_not_lost", || {
         let _watchdog = watchdog("no memory for a copy");
         let (mut sends, mut receives) = bus_pair(&options(), &options().trust(Trust::Untrusted));

@@ -37,6 +37,12 @@ fn hello() {
 }
 
 #[test]
+fn watch() {
+    let text = run("watch");
+    assert!(text.contains("2 sessions, 2 since the listener began") && text.contains("Rpc"), "{text}");
+}
+
+#[test]
 fn zero_copy() {
     let text = run("zero_copy");
     assert!(text.contains("2000 blocks"), "{text}");

@@ -190,7 +190,8 @@ fn a_refusal_tells_its_reason() {
         (8, Refusal::Slow),
         (9, Refusal::Closing),
         (10, Refusal::Unsealed),
-        (11, Refusal::Other(11)),
+        (11, Refusal::Unobserved),
+        (12, Refusal::Other(12)),
         (u64::from(u32::MAX), Refusal::Other(u32::MAX)),
     ];
     for (number, why) in reasons {

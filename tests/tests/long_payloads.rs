@@ -1,7 +1,8 @@
 //! Payloads for which a power of two would be a waste: each has a region of its own, and the same calls send it.
 
-use slipring::{Bus, Cause, Options, State, Trust, limit_memory, memory_taken};
+use slipring::{Bus, Cause, Options, State, limit_memory, memory_taken};
 use slipring_tests::alone::alone;
+use slipring_tests::backend::trusts;
 use slipring_tests::chance::Chance;
 use slipring_tests::pair::{bus_pair, in_a_moment, rpc_pair, soon};
 use slipring_tests::proc::available_memory;
@@ -50,7 +51,7 @@ fn send(bus: &mut Bus, len: usize, number: u64) {
 #[test]
 fn lengths_around_the_border_arrive_whole_however_they_are_sent() {
     let _watchdog = watchdog_for("long payloads", Duration::from_secs(60));
-    for trust in [Trust::SameUser, Trust::Untrusted] {
+    for &trust in trusts("lengths_around_the_border_arrive_whole_however_they_are_sent") {
         let (mut sends, mut receives) = bus_pair(&options().memory_limit(512 << 20).trust(trust), &options());
         for (number, len) in (1..).zip([32 * MIB, 32 * MIB + 1, 33 * MIB, 50 * MIB, 64 * MIB + 1]) {
             send(&mut sends, len, number);

@@ -3,6 +3,7 @@
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use slipring::{Bus, Cause, Deadline, Fence, Key, Lease, Listener, Options, Poller, RpcBus, Source, Trust, Wait};
 use slipring_tests::alone::in_child;
+use slipring_tests::backend::trusts;
 use slipring_tests::chance::Chance;
 use slipring_tests::frames::{self, payload, type_id};
 use slipring_tests::pair::{bus_pair, in_a_moment, rpc_pair, soon};
@@ -208,7 +209,8 @@ fn busy_sessions_are_all_reported_by_each_wait() {
 #[test]
 fn sleepers_with_a_peer_that_fences_neither_nap_nor_issue_a_barrier() {
     let _watchdog = watchdog("fencing peers");
-    for options in [parks().trust(Trust::Untrusted), parks().fence(Fence::Always)] {
+    let untrusting = trusts("sleepers with a peer that is not trusted").iter().map(|&trust| parks().trust(trust));
+    for options in untrusting.skip(1).chain([parks().fence(Fence::Always)]) {
         let (mut poller, keys, mut clients) = crowd(4, Wait::Park, &options);
         for turn in 0..20 {
             settle(&mut poller);
@@ -280,8 +282,9 @@ fn no_wake_up_is_lost_over_thousands_of_frames_at_random_moments() {
 fn a_foreign_event_loop_on_the_one_descriptor_loses_no_wake_up() {
     let _watchdog = watchdog_for("a foreign loop", Duration::from_secs(40));
     const FRAMES: u64 = 1500;
-    for (trust, trusts) in [("same-user", Trust::SameUser), ("untrusted", Trust::Untrusted)] {
-        let options = parks().trust(trusts);
+    for &trust in trusts("a_foreign_event_loop_on_the_one_descriptor_loses_no_wake_up") {
+        let options = parks().trust(trust);
+        let trust = if trust == Trust::Untrusted { "untrusted" } else { "same-user" };
         let mut poller = poller(Wait::Adaptive);
         let event_loop = epoll::create(CreateFlags::CLOEXEC).expect("an event loop");
         epoll::add(&event_loop, &poller, EventData::new_u64(0), EventFlags::IN).expect("a descriptor to watch");

@@ -3,6 +3,7 @@
 
 use slipring::{Bus, Cause, Deadline, Options, State, Trust, Violation, Wait};
 use slipring_tests::chance::Chance;
+use slipring_tests::hostile::ways;
 use slipring_tests::meanwhile::meanwhile;
 use slipring_tests::peer;
 use slipring_tests::raw::layout::{CLOSE, FOR_DATA, FOR_ROOM, PARKED, READ, asleep};
@@ -37,11 +38,6 @@ const CALLS: [Call; 8] = [
     |bus| bus.claim(8).and_then(|claim| claim.commit(0, 8).map_err(Cause::from)),
     |bus| bus.try_claim(8).and_then(|claim| claim.commit_later(0, 8).map_err(Cause::from)),
 ];
-
-fn ways() -> [Options; 3] {
-    let options = Options::default;
-    [options().wait(Wait::Park), options().wait(Wait::Spin), options().trust(Trust::Untrusted)]
-}
 
 fn assert_corrupt(bus: &mut Bus, violation: Violation, what: &str) {
     for call in CALLS {

@@ -3,7 +3,9 @@
 
 use slipring::{CallError, Cause, Deadline, Listener, Options, RpcBus, State, Trust, Violation, Wait};
 use slipring_tests::chance::Chance;
+use slipring_tests::hostile::ways;
 use slipring_tests::meanwhile::meanwhile;
+use slipring_tests::pair::in_a_moment;
 use slipring_tests::raw::blocks::Descriptor;
 use slipring_tests::raw::layout::{BLOCK, CANCEL, DATA, ERROR, NOTE, PARKED, READ, REPLY, REQUEST, RETURNS, TIMED};
 use slipring_tests::raw::wire::{self, CALLS_AT, GEOMETRY_AT, Message};
@@ -23,11 +25,6 @@ fn id(turn: u32, place: u32) -> u32 {
     (turn * TURN) | place
 }
 
-fn ways() -> [Options; 3] {
-    let options = Options::default;
-    [options().wait(Wait::Park), options().wait(Wait::Spin), options().trust(Trust::Untrusted)]
-}
-
 /// A hostile caller, and who serves it.
 fn server(options: Options) -> (Scratch, End, RpcBus) {
     let scratch = Scratch::new();
@@ -42,10 +39,6 @@ fn client(options: &Options) -> (Scratch, End, RpcBus) {
     let scratch = Scratch::new();
     let (end, bus) = raw::callee_for(&scratch.path("rpc"), RING, options);
     (scratch, end, bus)
-}
-
-fn in_a_moment() -> Deadline {
-    Deadline::after(Duration::from_millis(20))
 }
 
 fn long() -> Deadline {

@@ -1,11 +1,15 @@
 //! Servers: requests keep their order, clients cost each other nothing, and it stops when it is told to.
 
-use slipring::{Bus, CallError, Cause, Deadline, Key, Listener, Options, RpcBus, Server, State, Stopper, Trust, Wait};
+use slipring::{Bus, CallError, Cause, Deadline, Key, Listener, Options, Request, RpcBus, Server, State, Trust, Wait};
 use slipring_tests::alone::alone;
+use slipring_tests::backend::has_seals;
+use slipring_tests::limits::without_descriptors;
 use slipring_tests::pair::{in_a_moment, soon};
 use slipring_tests::peer;
+use slipring_tests::peer::Peer;
 use slipring_tests::proc::{await_that, holdings};
 use slipring_tests::scratch::Scratch;
+use slipring_tests::serving::while_running;
 use slipring_tests::watchdog::{watchdog, watchdog_for};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -19,15 +23,6 @@ const PANIC: u32 = 1;
 const NOTHING: u32 = 2;
 const ERROR: u32 = 3;
 const SLOW: u32 = 4;
-
-/// Stops a server when it is dropped, so that a test that fails does not hang.
-struct Stops(Stopper);
-
-impl Drop for Stops {
-    fn drop(&mut self) {
-        self.0.stop();
-    }
-}
 
 /// A server of echoes at `rpc`, not yet running.
 fn echoes(scratch: &Scratch, workers: usize) -> Server {
@@ -48,18 +43,11 @@ fn echoes(scratch: &Scratch, workers: usize) -> Server {
     })
 }
 
-/// Runs `server` in a thread of its own while `work` runs; then stops it.
-fn while_running<T>(server: &mut Server, work: impl FnOnce() -> T) -> T {
-    let stops = Stops(server.stopper());
-    thread::scope(|scope| {
-        let runs = scope.spawn(|| server.run().expect("it runs until it is stopped"));
-        let worked = {
-            let _stops = stops;
-            work()
-        };
-        runs.join().expect("no panic");
-        worked
-    })
+/// Replies with what came.
+fn send_back(_: Key, request: Request<'_>) {
+    let (type_id, payload) = (request.type_id(), request.to_vec());
+    // A client that is gone needs no reply.
+    let _ = request.reply(type_id, &payload);
 }
 
 fn client(scratch: &Scratch) -> RpcBus {
@@ -355,6 +343,9 @@ fn a_server_without_a_handler_does_not_run_and_a_busy_one_keeps_its_deadline() {
 
 #[test]
 fn clients_that_are_not_trusted_are_served_too() {
+    if !has_seals("clients_that_are_not_trusted_are_served_too") {
+        return;
+    }
     let _watchdog = watchdog("without trust");
     let scratch = Scratch::new();
     let options = Options::default().trust(Trust::Untrusted);
@@ -393,4 +384,73 @@ fn a_server_makes_no_thread_but_its_workers_and_leaves_none() {
             drop(Listener::bind(&scratch.path("rpc"), &Options::default()).expect("the name is free"));
         }
     });
+}
+
+#[test]
+fn a_server_without_descriptors_turns_new_clients_away_and_serves_those_it_has() {
+    alone("a_server_without_descriptors_turns_new_clients_away_and_serves_those_it_has", || {
+        let _watchdog = watchdog_for("a server at its limit", Duration::from_secs(30));
+        for workers in [0, 2] {
+            let scratch = Scratch::new();
+            let server = Server::bind(&scratch.path("rpc"), &Options::default()).expect("a name").workers(workers);
+            let mut server = server.on_request(send_back);
+            let mut peers: Vec<_> = (0..8).map(|_| peer!()).collect();
+            let at_once = format!("connect-rpc {}", scratch.path("rpc"));
+            let connect = format!("{at_once} within=5000");
+            while_running(&mut server, || {
+                let mut served = peers.split_off(6);
+                served.iter_mut().for_each(|peer| peer.must(&connect));
+                let fds = holdings(std::process::id()).fds;
+                without_descriptors(|| {
+                    for peer in &mut peers {
+                        let answer = peer.ask(&at_once);
+                        assert!(answer.starts_with("err 0 Refused"), "{answer}");
+                        served.iter_mut().for_each(|peer| peer.must("call 3 100 within=9000"));
+                    }
+                });
+                // Fewer where the last session was still being made when they were counted.
+                await_that(|| holdings(std::process::id()).fds <= fds);
+                for peer in &mut peers {
+                    peer.must(&connect);
+                    peer.must("call 3 5000 within=9000");
+                }
+                served.iter_mut().for_each(|peer| peer.must("call 3 5000 within=9000"));
+            });
+        }
+    });
+}
+
+#[test]
+fn sessions_that_die_while_they_are_about_to_be_served_end_and_the_others_have_their_turns() {
+    let _watchdog = watchdog_for("deaths before a turn", Duration::from_secs(30));
+    for workers in [0, 2] {
+        let scratch = Scratch::new();
+        let victims: Arc<Mutex<Vec<_>>> = Arc::default();
+        let (killed, ends) = (Arc::clone(&victims), Arc::<Mutex<Vec<Cause>>>::default());
+        let ended = Arc::clone(&ends);
+        let server = Server::bind(&scratch.path("rpc"), &Options::default()).expect("a name").workers(workers);
+        let mut server = server
+            .on_request(move |key, request| {
+                // Whoever has the first turn finds all of them asking, and kills them.
+                killed.lock().expect("no panic").drain(..).for_each(drop::<Peer>);
+                send_back(key, request);
+            })
+            .on_end(move |_, cause| ended.lock().expect("no panic").push(cause));
+        let mut peers: Vec<_> = (0..5).map(|_| peer!()).collect();
+        let connect = format!("connect-rpc {} within=5000", scratch.path("rpc"));
+        let mut rpc = while_running(&mut server, || {
+            peers.iter_mut().for_each(|peer| peer.must(&connect));
+            client(&scratch)
+        });
+        // Nobody is served now, so all of them are ready when it goes on.
+        peers.iter_mut().for_each(|peer| peer.must("begin 3 100"));
+        let call = rpc.call(0, b"and the survivor").expect("room");
+        victims.lock().expect("no panic").append(&mut peers);
+        while_running(&mut server, || {
+            assert_eq!(&rpc.wait_until(call, soon()).expect("a reply")[..], b"and the survivor");
+            await_that(|| ends.lock().expect("no panic").len() == 5);
+        });
+        assert_eq!(ends.lock().expect("no panic")[..], [Cause::PeerDied; 5]);
+        assert_eq!(server.sessions(), 1);
+    }
 }

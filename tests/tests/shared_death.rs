@@ -7,15 +7,13 @@ use slipring_tests::peer::Peer;
 use slipring_tests::proc::{await_that, holdings, open_files};
 use slipring_tests::scratch::Scratch;
 use slipring_tests::watchdog::{watchdog, watchdog_for};
-use slipring_tests::{frames, peer};
+use slipring_tests::{frames, objects, peer};
 use std::time::Duration;
 
 const LEN: usize = 100_000;
 
 fn object(number: u64) -> SharedBuffer {
-    let mut built = SharedBuffer::build(LEN).expect("memory");
-    frames::fill(number, &mut built);
-    built.seal().expect("nobody else has it")
+    objects::object(number, LEN)
 }
 
 /// A peer that listens, and the end that sends to it.

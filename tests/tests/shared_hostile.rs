@@ -1,8 +1,9 @@
 //! Peers that break the rules of shared objects: the other end gets `Corrupt` with the rule that was broken, and nothing of it is
 //! touched.
 
-use slipring::{Bus, Cause, Deadline, Listener, Options, RpcBus, SharedBuffer, State, Trust, Violation, Wait};
+use slipring::{Cause, Listener, Options, RpcBus, SharedBuffer, State, Trust, Violation};
 use slipring_tests::chance::Chance;
+use slipring_tests::hostile::{RECEIVES, assert_corrupt, receiver, receivers, ways};
 use slipring_tests::raw::blocks::Descriptor;
 use slipring_tests::raw::layout::{BLOCK, DATA, REQUEST, SEEN, TIMED};
 use slipring_tests::raw::memory::{SEALS, Segment};
@@ -16,51 +17,18 @@ use std::time::{Duration, Instant};
 
 const PAGE: usize = 4096;
 
-fn ways() -> [Options; 3] {
-    let options = Options::default;
-    [options().wait(Wait::Park), options().wait(Wait::Spin), options().trust(Trust::Untrusted)]
-}
-
-fn receiver(options: Options) -> (Scratch, End, Bus) {
-    let scratch = Scratch::new();
-    let mut listener = Listener::bind(&scratch.path("bus"), &options.capacity(4096)).expect("a name");
-    let (end, bus) = raw::client_of(&mut listener);
-    (scratch, end, bus)
-}
-
-/// A call that receives, answering how many frames it got.
-type Receive = fn(&mut Bus) -> Result<usize, Cause>;
-
-const RECEIVES: [Receive; 5] = [
-    |bus| bus.recv().map(|_| 1),
-    |bus| bus.try_recv().map(|_| 1),
-    |bus| bus.recv_until(Deadline::after(Duration::from_secs(60))).map(|_| 1),
-    |bus| bus.poll(9, |_| ()),
-    |bus| bus.try_drain(9).map(|batch| batch.len()),
-];
-
 /// A good frame with a good object, number 0, then what `forge` does; the receiver must get the frame and the violation.
 fn assert_found(what: &str, violation: Violation, forge: impl Fn(&mut End)) {
-    for (index, call) in RECEIVES.into_iter().enumerate() {
-        for options in ways() {
-            let (_scratch, mut end, mut bus) = receiver(options);
-            end.make_object(0, b"an object");
-            end.name_objects(DATA, 1, 0, b"good", &[0]);
-            let lease = bus.recv().expect("a good frame");
-            assert_eq!((&lease[..], &lease.shared()[0][..]), (&b"good"[..], &b"an object"[..]));
-            let kept = lease.keep();
-            forge(&mut end);
-            let cause = loop {
-                match call(&mut bus) {
-                    Ok(frames) => panic!("{what}, call {index}: {frames} frames"),
-                    Err(Cause::Empty) => {}
-                    Err(cause) => break cause,
-                }
-            };
-            assert_eq!(cause, Cause::Corrupt(violation), "{what}, call {index}");
-            assert_eq!((call(&mut bus), bus.state()), (Err(cause), State::Corrupt), "{what}");
-            assert_eq!(&kept.shared()[0][..], b"an object", "{what}");
-        }
+    for (how, call, options) in receivers() {
+        let (_scratch, mut end, mut bus) = receiver(options);
+        end.make_object(0, b"an object");
+        end.name_objects(DATA, 1, 0, b"good", &[0]);
+        let lease = bus.recv().expect("a good frame");
+        assert_eq!((&lease[..], &lease.shared()[0][..]), (&b"good"[..], &b"an object"[..]));
+        let kept = lease.keep();
+        forge(&mut end);
+        assert_corrupt(&mut bus, call, violation, &format!("{what}, {how}"));
+        assert_eq!(&kept.shared()[0][..], b"an object", "{what}");
     }
 }
 

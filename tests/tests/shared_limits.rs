@@ -2,10 +2,11 @@
 
 use slipring::{Bus, Cause, Options, Poller, SharedBuffer, State, Wait, limit_memory, memory_taken};
 use slipring_tests::alone::alone;
+use slipring_tests::limits;
+use slipring_tests::objects::{await_known, is_object, object};
 use slipring_tests::pair::{bus_pair, in_a_moment, soon};
 use slipring_tests::proc::{await_that, holdings};
 use slipring_tests::watchdog::{watchdog, watchdog_for};
-use slipring_tests::{frames, limits};
 use std::os::fd::AsFd;
 use std::thread;
 use std::time::Duration;
@@ -14,24 +15,6 @@ const MIB: usize = 1 << 20;
 
 fn options() -> Options {
     Options::default()
-}
-
-fn object(number: u64, len: usize) -> SharedBuffer {
-    let mut built = SharedBuffer::build(len).expect("memory");
-    frames::fill(number, &mut built);
-    built.seal().expect("nobody else has it")
-}
-
-fn is_object(number: u64, shared: &[u8]) -> bool {
-    frames::is(number, frames::type_id(number), shared)
-}
-
-/// Has both ends look at their sockets until the receiving one knows `count` objects.
-fn await_known(sends: &mut Bus, receives: &mut Bus, count: u32) {
-    await_that(|| {
-        assert_eq!((sends.state(), receives.try_recv().err()), (State::Open, Some(Cause::Empty)));
-        receives.stats().shared_known == count
-    });
 }
 
 #[test]

@@ -94,6 +94,29 @@ fn a_client_refuses_a_strangers_listener() {
 }
 
 #[test]
+fn only_the_listeners_own_user_observes_whomever_it_trusts() {
+    alone("only_the_listeners_own_user_observes_whomever_it_trusts", || {
+        let _watchdog = watchdog("a stranger who observes");
+        let Some(scratch) = stage() else { return };
+        for trust in [Trust::SameUser, Trust::Untrusted] {
+            let address = scratch.path("bus");
+            let mut listener = Listener::bind(&address, &Options::default().trust(trust)).expect("a name");
+            open_to_all(&address);
+            for (mut observer, answer) in [
+                (peer_of(&scratch, STRANGER), "err 0 Refused { why: User }"),
+                (Peer::start(&mut Command::new(peer_program!())), "ok 0"),
+            ] {
+                observer.tell(&format!("observe {address} within=10000"));
+                while !observer.has_answered() {
+                    let _ = listener.accept_bus_until(Deadline::after(Duration::from_millis(5)));
+                }
+                assert_eq!(observer.answer(), answer, "{trust:?}");
+            }
+        }
+    });
+}
+
+#[test]
 fn strangers_who_do_not_trust_each_other_talk_in_both_directions() {
     alone("strangers_who_do_not_trust_each_other_talk_in_both_directions", || {
         let _watchdog = watchdog("untrusted strangers");

@@ -66,6 +66,8 @@ pub(crate) struct Found {
     time: Duration,
     /// By the server.
     pub(crate) used: Used,
+    /// By all processes of idle sessions together.
+    pub(crate) idle_used: Used,
     /// Of all processes together.
     pub(crate) memory: Memory,
     pub(crate) tally: Tally,
@@ -103,13 +105,15 @@ impl Team {
         let idle = open(&CallerPlan { first: crowd.clients, blocks: 0, ..base }, crowd.idle)?;
         server.1.ready()?;
         server.0.ready::<Used>(watchdog)?;
-        let (used, memory) = (Used::default(), Memory::default());
-        let found = Found { made: vec![0; crowd.clients], time: Duration::ZERO, used, memory, tally: Tally::new() };
+        let (used, idle_used, memory) = (Used::default(), Used::default(), Memory::default());
+        let made = vec![0; crowd.clients];
+        let found = Found { made, time: Duration::ZERO, used, idle_used, memory, tally: Tally::new() };
         Ok(Self { server, callers, idle, found })
     }
 
     /// One block of all clients that call. What they did is accounted if it `counts`.
     pub(crate) fn block(&mut self, counts: bool, watchdog: &Watchdog) -> Result<()> {
+        let idle_before = self.used_by_idle()?;
         let begin = Instant::now();
         self.server.1.ready()?;
         for (_, link) in &self.callers {
@@ -127,8 +131,17 @@ impl Team {
             self.found.made.iter_mut().zip(made).for_each(|(sum, made)| *sum += made);
             self.found.time += time;
             self.found.used += used;
+            self.found.idle_used += self.used_by_idle()?.since(idle_before);
         }
         Ok(())
+    }
+
+    fn used_by_idle(&self) -> Result<Used> {
+        let mut all = Used::default();
+        for (member, _) in &self.idle {
+            all += Used::by(member.pid())?;
+        }
+        Ok(all)
     }
 
     /// Weighs all processes as they stand, hears what the clients found out, and ends them.
@@ -143,6 +156,9 @@ impl Team {
             link.ready()?;
             self.found.tally.add(&member.result::<Vec<(u64, u64)>>(watchdog)?);
         }
+        let (mut server, link) = self.server;
+        drop(link);
+        server.result::<()>(watchdog)?;
         Ok(self.found)
     }
 }
@@ -202,7 +218,8 @@ mod tests {
     #[test]
     fn the_slowest_is_held_against_the_mean() {
         let (used, memory, tally) = (Used::default(), Memory::default(), Tally::new());
-        let mut found = Found { made: vec![100, 50, 150], time: Duration::from_secs(1), used, memory, tally };
+        let (made, time) = (vec![100, 50, 150], Duration::from_secs(1));
+        let mut found = Found { made, time, used, idle_used: used, memory, tally };
         assert_eq!((found.moved().messages, found.slowest_share()), (300, Some(0.5)));
         found.made = vec![0, 0];
         assert_eq!(found.slowest_share(), None);

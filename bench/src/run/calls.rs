@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::bench::measure_blocks;
 use crate::blocks::BlockPlan;
 use crate::lane::{Lane, System};
-use crate::plan::{Api, Backend, BusPlan, DEFAULT_INLINE, DEFAULT_RPC_RING, Fence, RpcPlan, Trust, Wait};
+use crate::plan::{Api, Backend, BusPlan, Counters, DEFAULT_INLINE, DEFAULT_RPC_RING, Fence, RpcPlan, Trust, Wait};
 use crate::run::Tour;
 use crate::run::trips::{percentiles, summaries};
 use crate::wire::WireKind;
@@ -23,8 +23,16 @@ const PAYLOAD: usize = 32;
 /// Measures and shows the percentiles of both.
 pub(crate) fn part(tour: &Tour) -> Result<()> {
     let (wait, api, trust, fence) = (Wait::Adaptive, Api::Copy, Trust::SameUser, Fence::Auto);
-    let bus =
-        BusPlan { wait, api, backend: Backend::Memfd, trust, fence, ring: DEFAULT_RPC_RING, inline: DEFAULT_INLINE };
+    let bus = BusPlan {
+        wait,
+        api,
+        backend: Backend::Memfd,
+        trust,
+        fence,
+        counters: Counters::On,
+        ring: DEFAULT_RPC_RING,
+        inline: DEFAULT_INLINE,
+    };
     let systems = [
         ("slipring RpcBus", System::Rpc(RpcPlan { bus, reply: PAYLOAD, inflight: 1 })),
         ("Unix socket", System::Wire(WireKind::UnixSocket)),

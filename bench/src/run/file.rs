@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::crew::Crew;
 use crate::fault::Fault;
-use crate::plan::{Api, Backend, BusPlan, DEFAULT_RING, Fence, Trust, Wait};
+use crate::plan::{Api, Backend, BusPlan, Counters, DEFAULT_RING, Fence, Trust, Wait};
 use crate::run::Tour;
 use crate::run::carry::{Carried, Carrier, CarryPlan, hex};
 use crate::table::{Table, amount, time};
@@ -56,6 +56,7 @@ pub(crate) fn part(tour: &Tour, asked: Option<&Path>) -> Result<Real> {
         backend: Backend::Memfd,
         trust: Trust::SameUser,
         fence: Fence::Auto,
+        counters: Counters::On,
         ring: DEFAULT_RING,
         inline: PIECE,
     };

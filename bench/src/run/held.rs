@@ -17,7 +17,7 @@ use crate::bus::{self, fault};
 use crate::crew::Crew;
 use crate::fault::Fault;
 use crate::link::{Link, Side};
-use crate::plan::{Api, Backend, BusPlan, DEFAULT_INLINE, DEFAULT_RING, Fence, Trust, Wait};
+use crate::plan::{Api, Backend, BusPlan, Counters, DEFAULT_INLINE, DEFAULT_RING, Fence, Trust, Wait};
 use crate::run::Tour;
 use crate::run::carry::{Carried, Sum, send_by_bus};
 use crate::run::file::{Real, patience};
@@ -55,7 +55,16 @@ pub(crate) struct HeldReport {
 /// Carries the file and says in one line how the blocks fared.
 pub(crate) fn part(tour: &Tour, real: &Real) -> Result<()> {
     let (wait, api, trust, fence) = (Wait::Adaptive, Api::Claim, Trust::SameUser, Fence::Auto);
-    let bus = BusPlan { wait, api, backend: Backend::Memfd, trust, fence, ring: DEFAULT_RING, inline: DEFAULT_INLINE };
+    let bus = BusPlan {
+        wait,
+        api,
+        backend: Backend::Memfd,
+        trust,
+        fence,
+        counters: Counters::On,
+        ring: DEFAULT_RING,
+        inline: DEFAULT_INLINE,
+    };
     let job = Job::Held(HeldPlan { path: real.path.clone(), bus });
     let crew = Crew::start(&tour.runtime, tour.cpus, &job)?;
     let [sent, received] = crew.finish::<HeldReport>(&patience(real.bytes), |_| {})?;

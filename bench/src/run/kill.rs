@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::death::{DeathPlan, one_death, wait_of};
-use crate::plan::{Api, Backend, BusPlan, Fence, Trust, While, geometry};
+use crate::plan::{Api, Backend, BusPlan, Counters, Fence, Trust, While, geometry};
 use crate::run::Tour;
 use crate::table::{Table, time};
 
@@ -20,7 +20,16 @@ pub(crate) fn part(tour: &Tour) -> Result<()> {
         (While::Send, "was sending"),
     ] {
         let (wait, api, backend) = (wait_of(during), Api::Copy, Backend::Memfd);
-        let bus = BusPlan { wait, api, backend, trust: Trust::SameUser, fence: Fence::Auto, ring, inline };
+        let bus = BusPlan {
+            wait,
+            api,
+            backend,
+            trust: Trust::SameUser,
+            fence: Fence::Auto,
+            counters: Counters::On,
+            ring,
+            inline,
+        };
         let deaths = (0..KILLS)
             .map(|_| one_death(&tour.runtime, tour.cpus, &DeathPlan { during, bus }))
             .collect::<Result<Vec<_>>>()?;

@@ -1,4 +1,4 @@
-//! Part (f): what is there after all that, and was not there before.
+//! Part (h): what is there after all that, and was not there before.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -22,7 +22,7 @@ pub(crate) struct Snapshot {
     fds: usize,
     /// Child processes of this process, ended or not.
     children: usize,
-    /// Mappings of anonymous files in this process.
+    /// Mappings of shared memory in this process: memfds, and POSIX shared memory, whose names are gone when it is mapped.
     maps: usize,
 }
 
@@ -34,7 +34,7 @@ impl Snapshot {
             runtime: names(runtime)?,
             fds: names(Path::new("/proc/self/fd"))?.len(),
             children: children()?,
-            maps: maps.lines().filter(|line| line.contains("/memfd:")).count(),
+            maps: maps.lines().filter(|line| line.contains("/memfd:") || line.contains("/dev/shm/")).count(),
         })
     }
 }
@@ -61,7 +61,7 @@ pub(crate) fn compare(before: &Snapshot, after: &Snapshot) -> Result<()> {
     line("names in the runtime directory", before.runtime.len(), after.runtime.len(), runtime.len());
     line("open descriptors", before.fds, after.fds, after.fds.saturating_sub(before.fds));
     line("child processes", before.children, after.children, after.children.saturating_sub(before.children));
-    line("mapped anonymous files", before.maps, after.maps, after.maps.saturating_sub(before.maps));
+    line("mapped shared memory", before.maps, after.maps, after.maps.saturating_sub(before.maps));
     println!("{table}");
     if left.is_empty() {
         return Ok(());

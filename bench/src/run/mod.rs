@@ -6,6 +6,8 @@ mod file;
 pub(crate) mod held;
 mod kill;
 mod leftovers;
+mod many;
+mod shared;
 mod trips;
 
 use std::time::Instant;
@@ -30,7 +32,7 @@ pub(crate) fn tour(args: &RunArgs) -> Result<()> {
     let tour = Tour { runtime: Runtime::create()?, cpus: Cpus::choose(args.cpus)? };
     let cpus = tour.cpus.label().map_or("not pinned".to_owned(), |cpus| format!("pinned to CPUs {cpus}"));
     println!("slipring: two processes talk over shared memory that each side alone writes.");
-    println!("Every part below starts two processes of its own, {cpus}.\n");
+    println!("Every part below starts processes of its own, most of them two, {cpus}.\n");
     let before = Snapshot::take(tour.runtime.path())?;
 
     title("a", "A file from one process to the other, hashed with SHA-256 at both ends");
@@ -49,7 +51,13 @@ pub(crate) fn tour(args: &RunArgs) -> Result<()> {
     title("e", "The server is killed (SIGKILL) while its client is at work: how long until the client knows?");
     kill::part(&tour)?;
 
-    title("f", "What is left behind after all that, the kills included");
+    title("f", "Many at once: 8 clients in 8 processes call one server, as fast as they can, for a second");
+    many::part(&tour)?;
+
+    title("g", "One table for all: the file in shared memory, read by four processes where it is");
+    shared::part(&tour, &real)?;
+
+    title("h", "What is left behind after all that, the kills included");
     leftovers::compare(&before, &Snapshot::take(tour.runtime.path())?)?;
 
     println!("Everything arrived, every death was told, nothing is left: {:.1} s.", begin.elapsed().as_secs_f64());

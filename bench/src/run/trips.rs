@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use crate::bench::{Measured, measure_blocks};
 use crate::blocks::BlockPlan;
 use crate::lane::{Lane, System};
-use crate::plan::{Api, Backend, BusPlan, DEFAULT_INLINE, DEFAULT_RING, Fence, Trust, Wait};
+use crate::plan::{Api, Backend, BusPlan, Counters, DEFAULT_INLINE, DEFAULT_RING, Fence, Trust, Wait};
 use crate::run::Tour;
 use crate::table::{Table, time};
 use crate::tally::Summary;
@@ -40,6 +40,7 @@ pub(crate) fn part(tour: &Tour) -> Result<()> {
             backend: Backend::Memfd,
             trust,
             fence,
+            counters: Counters::On,
             ring: DEFAULT_RING,
             inline: DEFAULT_INLINE,
         })

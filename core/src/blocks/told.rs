@@ -4,6 +4,7 @@
 //! that names what is not known yet is a reason to read the socket; what cannot be taken from there now costs a frame its
 //! moment, but not the frame.
 
+use super::Outgoing;
 use crate::error::{Cause, Violation};
 #[cfg(not(loom))]
 use crate::layout::Names;
@@ -17,8 +18,15 @@ use std::time::Duration;
 pub(crate) const UNREAD_MAX: usize = if cfg!(loom) { 1 } else { 8 };
 
 /// When what could not be announced is tried again: whoever makes room in the socket, or takes descriptors that are under way
-/// somewhere else, does not tell us.
+/// somewhere else, does not tell us. And when a peer has had its time to let go of idle memory that is to make way.
 const TRY_AGAIN: Duration = Duration::from_millis(10);
+
+impl Outgoing {
+    /// A wait for a block ends in a moment, whatever comes back: there may be another way then.
+    pub(super) fn look_again_soon(&mut self) {
+        self.try_again = Some(now() + TRY_AGAIN);
+    }
+}
 
 /// Announcing.
 impl<C: Channel> Side<C> {
@@ -51,7 +59,7 @@ impl<C: Channel> Side<C> {
         self.attend();
         self.check_sendable(0)?;
         self.outgoing.unseen = Some(seen);
-        self.outgoing.try_again = Some(now() + TRY_AGAIN);
+        self.outgoing.look_again_soon();
         Ok(())
     }
 

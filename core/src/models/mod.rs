@@ -294,8 +294,16 @@ fn build(
             geometry: theirs.geometry,
         };
         let message_max = limits.message;
-        let terms =
-            Terms { strategy: Wait::Park, fences, one_cpu: false, inline_limit, limits, message_max, window: 1 << 20 };
+        let terms = Terms {
+            strategy: Wait::Park,
+            fences,
+            one_cpu: false,
+            inline_limit,
+            limits,
+            message_max,
+            window: 1 << 20,
+            counts: false,
+        };
         let mut side = Side::new(mine, theirs, wire, terms);
         // The first beat looks at the socket, and time stands still: none does after this one.
         side.beat();

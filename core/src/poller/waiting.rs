@@ -45,7 +45,7 @@ impl Poller {
             return Ok(());
         }
         let waited = match patience {
-            Patience::None => self.look_everywhere(ready),
+            Patience::None | Patience::OnlyToMake(_) => self.look_everywhere(ready),
             Patience::Until(deadline) => self.wait_long(ready, deadline),
         };
         // A notification has been answered, whatever else was found.

@@ -195,9 +195,14 @@ impl Reader {
         self.peer.load_u64(STARVING, Relaxed) != 0
     }
 
+    /// Whether the user has given back what the writer was not told of.
+    pub(crate) fn owes_credit(&self) -> bool {
+        self.told != self.released
+    }
+
     /// Tells the writer how far the user has given back. Returns whether that was news.
     pub(crate) fn give_credit(&mut self) -> bool {
-        if self.told == self.released {
+        if !self.owes_credit() {
             return false;
         }
         self.told = self.released;

@@ -148,7 +148,7 @@ impl RpcBus {
     ) -> Result<CallId, Cause> {
         let form = if note { Form::NOTE } else { Form::REQUEST };
         loop {
-            match self.try_send(form, type_id, payload, deadline) {
+            match self.try_send(form, type_id, payload, deadline, patience.elsewhere()) {
                 Err(Cause::Full) => self.await_room(patience)?,
                 other => return other,
             }
@@ -162,6 +162,7 @@ impl RpcBus {
         type_id: u32,
         payload: &[u8],
         deadline: Option<Deadline>,
+        patience: Patience,
     ) -> Result<CallId, Cause> {
         self.side.check_sendable(0)?;
         self.flush_cancels();
@@ -179,7 +180,7 @@ impl RpcBus {
             self.side.full = Want::Data;
             return Err(Cause::Full);
         };
-        match self.side.post(Label { form, type_id, correlation: id }, head, payload, Patience::None) {
+        match self.side.post(Label { form, type_id, correlation: id }, head, payload, patience) {
             Ok(()) => Ok(CallId(id)),
             Err(cause) => {
                 self.calls.withdraw(id);
@@ -197,7 +198,7 @@ impl RpcBus {
             return patience.check();
         }
         match patience {
-            Patience::None => Err(Cause::Full),
+            Patience::None | Patience::OnlyToMake(_) => Err(Cause::Full),
             Patience::Until(deadline) => {
                 let want = self.side.full;
                 if want == Want::Data && self.calls.all_done() {

@@ -62,7 +62,7 @@ impl RpcBus {
     ) -> Result<CallClaim<'_>, Cause> {
         let head = until.map_or(0, |until| until.len());
         let slot = loop {
-            match self.try_slot(head, len) {
+            match self.try_slot(head, len, patience.elsewhere()) {
                 Ok(slot) => break slot,
                 Err(Cause::Full) => self.await_room(patience)?,
                 Err(cause) => return Err(cause),
@@ -71,7 +71,7 @@ impl RpcBus {
         Ok(CallClaim { bus: self, room: Room { slot, replies_to: None, until } })
     }
 
-    fn try_slot(&mut self, head: usize, len: usize) -> Result<Slot, Cause> {
+    fn try_slot(&mut self, head: usize, len: usize, patience: Patience) -> Result<Slot, Cause> {
         self.check_place()?;
         let in_frame = if len > self.side.inline_limit() {
             self.side.check_request_block(len)?;
@@ -80,7 +80,7 @@ impl RpcBus {
             len
         };
         self.side.check_room(head + in_frame, self.kept)?;
-        self.side.claim(head, len, Patience::None)
+        self.side.claim(head, len, patience)
     }
 
     /// Whether one more call may be made; if not, `Full`, which only a reply can change.

@@ -44,7 +44,7 @@ impl RpcBus {
                 .side
                 .check_request_block(len)
                 .and_then(|()| self.side.check_room(DEADLINE + Descriptor::BYTES, self.kept))
-                .and_then(|()| self.side.draft(len, self.kept, Patience::None));
+                .and_then(|()| self.side.draft(len, self.kept, patience.elsewhere()));
             match drafted {
                 Err(Cause::Full) => self.await_room(patience)?,
                 other => return other.map(OwnedClaim::new),

@@ -93,7 +93,7 @@ impl RpcBus {
         let until = deadline.and_then(on_the_clock);
         let (form, head) = with_deadline(Form::REQUEST, &until);
         loop {
-            match self.try_call_sharing(form, type_id, head, payload, shared) {
+            match self.try_call_sharing(form, type_id, head, payload, shared, patience.elsewhere()) {
                 Err(Cause::Full) => self.await_room(patience)?,
                 other => return other,
             }
@@ -107,10 +107,11 @@ impl RpcBus {
         head: &[u8],
         payload: &[u8],
         shared: &[&SharedBuffer],
+        patience: Patience,
     ) -> Result<CallId, Cause> {
         self.check_place()?;
         self.flush_cancels();
-        let names = self.side.introduce(objects(shared), Patience::None)?;
+        let names = self.side.introduce(objects(shared), patience)?;
         let (in_ring, in_frame) = self.side.named_len(form, head.len(), payload.len(), names.count());
         if !in_frame {
             self.side.check_request_block(payload.len())?;
@@ -122,7 +123,7 @@ impl RpcBus {
             return Err(Cause::Full);
         };
         let label = Label { form, type_id, correlation: id };
-        match self.side.publish_named(label, head, payload, &names, Patience::None) {
+        match self.side.publish_named(label, head, payload, &names, patience) {
             Ok(()) => {
                 self.side.named(objects(shared));
                 Ok(CallId(id))

@@ -17,6 +17,7 @@ use crate::options::{Backend, Settings, Trust};
 use crate::session::wire::MemoryTerms;
 use crate::shm::{OwnSegment, SegmentKind};
 use crate::side::RegionKind;
+use crate::sys::place::Wishes;
 
 /// What both sides' segments are made of.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub(crate) struct Backing {
     /// What the peer may send.
     peer_unsealed: bool,
     peer_spills: bool,
+    /// Where our segments in memory are to be.
+    pub(super) wishes: Wishes,
 }
 
 /// What this side says of its memory.
@@ -51,14 +54,15 @@ impl Backing {
             spill_dir: settings.spill_dir.clone().filter(|_| may_spill),
             peer_unsealed: them.unsealed,
             peer_spills: us.takes_spill,
+            wishes: settings.wishes,
         })
     }
 
     /// A new segment of ours that is no spill region.
     pub(super) fn segment(&self, label: &str, len: usize, deadline: Deadline) -> Result<OwnSegment, Error> {
         match self.backend {
-            Backend::Memfd => OwnSegment::create(label, len, deadline),
-            Backend::Posix => OwnSegment::create_posix(len, deadline),
+            Backend::Memfd => OwnSegment::create(label, len, self.wishes, deadline),
+            Backend::Posix => OwnSegment::create_posix(len, self.wishes, deadline),
         }
     }
 

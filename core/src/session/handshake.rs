@@ -16,6 +16,11 @@
 //! ([`Pending`]); the client's are bounded by a deadline ([`join`], [`TimeLimit`]). After this all geometry is private:
 //! nothing that the peer can change is ever asked for a size again.
 
+mod incoming;
+mod observing;
+
+pub(crate) use observing::{observe, show};
+
 use crate::deadline::Deadline;
 use crate::error::{Cause, Error, Refusal, Violation};
 use crate::layout::{self, Geometry, RING};
@@ -25,13 +30,14 @@ use crate::session::backing::Backing;
 use crate::session::link::Link;
 use crate::session::regions::Regions;
 use crate::session::terms::{agree, check_terms, geometries, inline_limit, introduce, share_barrier};
-use crate::session::wire::{BODY_MAX, Introduction, Message, Offer, PREFIX, Prefix};
+use crate::session::wire::{Introduction, Message, Offer};
 use crate::shm::{OwnSegment, PeerSegment};
 use crate::side::{Outbox, Side, Terms};
 use crate::sync::Ordering::Relaxed;
 use crate::sys;
 use crate::sys::fork::{Birth, Fd};
 use crate::sys::socket::{self, Credentials};
+use incoming::{Arrived, Incoming};
 use std::io;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -68,7 +74,7 @@ impl From<Error> for Broken {
 
 impl Broken {
     /// What the peer is told.
-    fn refusal(&self) -> Refusal {
+    pub(crate) fn refusal(&self) -> Refusal {
         match self {
             Self::Violation(
                 Violation::Seals
@@ -107,106 +113,6 @@ impl Broken {
     }
 }
 
-/// A message that is arriving, in however many pieces.
-#[derive(Debug)]
-struct Incoming {
-    bytes: [u8; PREFIX + BODY_MAX],
-    have: usize,
-    fds: Vec<Fd>,
-    sender: Option<Credentials>,
-    want_sender: bool,
-}
-
-/// A message that has arrived, and what came with it.
-struct Arrived {
-    message: Message,
-    fds: Vec<Fd>,
-    sender: Option<Credentials>,
-}
-
-impl Incoming {
-    fn new(want_sender: bool) -> Self {
-        Self { bytes: [0; PREFIX + BODY_MAX], have: 0, fds: Vec::new(), sender: None, want_sender }
-    }
-
-    /// Reads what is there, and no byte of what follows the message. `None`: not complete yet.
-    fn receive(&mut self, socket: &Fd) -> Result<Option<Arrived>, Broken> {
-        loop {
-            let prefix = self.prefix()?;
-            let end = PREFIX + prefix.map_or(0, |prefix| prefix.body);
-            if let Some(prefix) = prefix
-                && self.have == end
-            {
-                return self.complete(prefix).map(Some);
-            }
-            if !self.read(socket, end)? {
-                return Ok(None);
-            }
-        }
-    }
-
-    /// The prefix, checked, once it is there.
-    fn prefix(&self) -> Result<Option<Prefix>, Broken> {
-        if self.have < PREFIX {
-            return Ok(None);
-        }
-        let bytes = self.bytes.first_chunk().expect("the buffer is longer than a prefix");
-        let prefix = Prefix::decode(bytes)?;
-        if prefix.version != layout::VERSION {
-            return Err(Broken::Version(prefix.version));
-        }
-        if prefix.body > BODY_MAX {
-            return Err(Violation::Handshake.into());
-        }
-        Ok(Some(prefix))
-    }
-
-    /// Reads once, at most up to `end`. Whether something came.
-    fn read(&mut self, socket: &Fd, end: usize) -> Result<bool, Broken> {
-        let received = match socket::receive(socket.as_fd(), &mut self.bytes[self.have..end], self.want_sender) {
-            Ok(received) => received,
-            Err(error) => {
-                return match error.kind() {
-                    io::ErrorKind::WouldBlock => Ok(false),
-                    io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Err(Broken::Gone),
-                    _ => Err(Broken::Ours(Error::system("read the handshake", error))),
-                };
-            }
-        };
-        if received.truncated {
-            return Err(Violation::Descriptors.into());
-        }
-        if received.starved {
-            return Err(Error::new(Cause::OutOfMemory, "take the peer's segment: no file descriptor is left").into());
-        }
-        if received.bytes == 0 {
-            return Err(Broken::Gone);
-        }
-        self.have += received.bytes;
-        self.fds.extend(received.fds);
-        self.sender = received.credentials.or(self.sender);
-        if self.fds.len() > 1 { Err(Violation::Descriptors.into()) } else { Ok(true) }
-    }
-
-    fn complete(&mut self, prefix: Prefix) -> Result<Arrived, Broken> {
-        let message = prefix.decode_body(&self.bytes[PREFIX..self.have])?;
-        self.have = 0;
-        Ok(Arrived { message, fds: std::mem::take(&mut self.fds), sender: self.sender.take() })
-    }
-}
-
-impl Arrived {
-    /// The one descriptor of a message that must carry one.
-    fn one_fd(mut self) -> Result<Fd, Broken> {
-        self.fds.pop().ok_or(Violation::Descriptors.into())
-    }
-
-    /// The message, which must come without descriptors.
-    fn bare(self) -> Result<Message, Broken> {
-        if self.fds.is_empty() { Ok(self.message) } else { Err(Violation::Descriptors.into()) }
-    }
-}
-
 /// Whether `peer` is this process's own user. The overflow uid stands for anybody from another user namespace.
 fn is_same_user(peer: Credentials) -> bool {
     peer.uid == sys::effective_uid() && peer.uid != overflow_uid()
@@ -218,13 +124,21 @@ fn overflow_uid() -> u32 {
     told.and_then(|text| text.trim().parse().ok()).unwrap_or(65534)
 }
 
-/// One outbox of ours, with what must stand in it before the peer looks: its identity, and whether the peer is to fence.
-fn make_outbox(backing: &Backing, geometry: Geometry, barrier: bool, deadline: Deadline) -> Result<OwnSegment, Error> {
+/// One outbox of ours, with what must stand in it before the peer looks: its identity, whether the peer is to fence, and whether
+/// there are counters.
+fn make_outbox(
+    backing: &Backing,
+    geometry: Geometry,
+    barrier: bool,
+    counters: bool,
+    deadline: Deadline,
+) -> Result<OwnSegment, Error> {
     let outbox = backing.segment("slipring-outbox", sys::round_to_page(geometry.bytes()), deadline)?;
     let span = outbox.span();
     span.store_u64(layout::IDENTITY, layout::MAGIC, Relaxed);
     span.store_u64(layout::IDENTITY_VERSION, u64::from(layout::VERSION), Relaxed);
     span.store_u64(layout::PARKED, Parking::first_word(!barrier), Relaxed);
+    span.store_u64(layout::COUNTERS, counters.into(), Relaxed);
     Ok(outbox)
 }
 
@@ -251,6 +165,8 @@ pub(crate) struct Session {
     pub(crate) calls: u32,
     /// By how many nanoseconds this side's monotonic clock is ahead of the peer's.
     pub(crate) clock_ahead: i64,
+    /// Who the peer is, for people.
+    pub(crate) peer: Credentials,
 }
 
 /// When the client gives up on the listener's side of the handshake.
@@ -292,6 +208,7 @@ struct Joined<'a> {
     about_them: Introduction,
     calls: u32,
     inline_limit: usize,
+    peer: Credentials,
 }
 
 impl Joined<'_> {
@@ -320,13 +237,14 @@ impl Joined<'_> {
             limits: self.settings.limits.and(self.about_them.limits).in_pages(sys::round_to_page(1) as u64),
             message_max: self.settings.limits.message,
             window: sys::working_window(),
+            counts: self.settings.counters,
         };
-        let regions = Regions::new(self.settings.limits, self.backing);
+        let regions = Regions::beside(&self.mine, self.settings.limits, self.backing);
         let link = Link::new(self.socket, self.birth, barrier, regions, self.settings.shared_limit);
         // Processes of one host have one clock; only another time namespace makes it differ by more than a handshake takes.
         let ahead = self.about_me.clock.wrapping_sub(self.about_them.clock).cast_signed();
         let clock_ahead = if ahead.unsigned_abs() < ONE_CLOCK { 0 } else { ahead };
-        Session { side: Side::new(mine, theirs, link, terms), calls: self.calls, clock_ahead }
+        Session { side: Side::new(mine, theirs, link, terms), calls: self.calls, clock_ahead, peer: self.peer }
     }
 }
 
@@ -376,8 +294,11 @@ impl Pending {
                 Some(arrived) => self.take(arrived, settings).map(Some),
             }) {
                 Ok(None) => return Ok(Step::Waiting(self)),
-                Ok(Some(None)) => {}
-                Ok(Some(Some((about, mine, theirs)))) => return self.settle(settings, birth, about, mine, theirs),
+                Ok(Some(Turn::Next)) => {}
+                Ok(Some(Turn::Observer)) => return Ok(Step::Observer(self)),
+                Ok(Some(Turn::Last(about, mine, theirs))) => {
+                    return self.settle(settings, birth, *about, mine, theirs);
+                }
                 Err(broken) => {
                     self.refuse(broken.refusal(), broken.text());
                     return Err(broken);
@@ -386,48 +307,58 @@ impl Pending {
         }
     }
 
-    /// Acts on a message. `Some` once both outboxes are there.
-    fn take(&mut self, arrived: Arrived, settings: &Settings) -> Result<Option<BothOutboxes>, Broken> {
+    /// Acts on a message.
+    fn take(&mut self, arrived: Arrived, settings: &Settings) -> Result<Turn, Broken> {
         self.heard = Instant::now();
         match std::mem::replace(&mut self.stage, Stage::Hello) {
             Stage::Hello => {
-                let Message::Hello(about_them) = arrived.bare()? else { return Err(Violation::Handshake.into()) };
+                let hello = arrived.bare()?;
                 let peer = socket::peer_credentials(self.socket.as_fd())
                     .map_err(|error| Error::system("ask who the client is", error))?;
+                let about_them = match hello {
+                    Message::Hello(about_them) => about_them,
+                    Message::Observe if is_same_user(peer) => return Ok(Turn::Observer),
+                    Message::Observe => {
+                        let text = "only processes of the listener's own user can observe it".to_owned();
+                        return Err(Broken::Refused(Refusal::User, text));
+                    }
+                    _ => return Err(Violation::Handshake.into()),
+                };
                 if about_them.kind != settings.kind {
                     return Err(Broken::Refused(Refusal::Kind, String::new()));
                 }
                 if settings.trust == Trust::SameUser && !is_same_user(peer) {
                     return Err(Broken::Refused(Refusal::User, String::new()));
                 }
-                self.stage = self.offer(about_them, settings)?;
-                Ok(None)
+                self.stage = self.offer(about_them, peer, settings)?;
+                Ok(Turn::Next)
             }
             Stage::Accept { mine, about } => {
                 let Message::Accept(told) = arrived.message else { return Err(Violation::Handshake.into()) };
                 let theirs = attach_outbox(&about.backing, arrived.one_fd()?, told, geometries(settings).0)?;
-                Ok(Some((*about, mine, theirs)))
+                Ok(Turn::Last(about, mine, theirs))
             }
         }
     }
 
     /// Makes our outbox and offers it.
-    fn offer(&self, about_them: Introduction, settings: &Settings) -> Result<Stage, Broken> {
+    fn offer(&self, about_them: Introduction, peer: Credentials, settings: &Settings) -> Result<Stage, Broken> {
         let (client, server) = geometries(settings);
         let me = agree(introduce(settings), about_them, (client.ring, server.ring));
         let backing = Backing::agree(settings, me.memory, about_them.memory).map_err(Broken::unsealed)?;
-        let mine = make_outbox(&backing, server, share_barrier(&me, &about_them), self.deadline)?;
+        let barrier = share_barrier(&me, &about_them);
+        let mine = make_outbox(&backing, server, barrier, settings.counters, self.deadline)?;
         let offer = Message::Offer(Offer { about: me, client, server, segment: mine.len() as u64 });
         let fd = mine.fd().expect("a fresh segment has its descriptor");
         send(&self.socket, &offer, &[fd], true)?;
-        Ok(Stage::Accept { mine, about: Box::new(Known { me, them: about_them, backing }) })
+        Ok(Stage::Accept { mine, about: Box::new(Known { me, them: about_them, peer, backing }) })
     }
 
     fn settle(
         self: Box<Self>,
         settings: &Settings,
         birth: Birth,
-        Known { me, them, backing }: Known,
+        Known { me, them, peer, backing }: Known,
         mut mine: OwnSegment,
         theirs: PeerSegment,
     ) -> Result<Step, Broken> {
@@ -444,6 +375,7 @@ impl Pending {
             their_geometry: geometries(settings).0,
             calls: me.calls,
             inline_limit: inline_limit(settings, me),
+            peer,
             about_me: me,
             about_them: them,
         };
@@ -461,15 +393,26 @@ impl Pending {
 struct Known {
     me: Introduction,
     them: Introduction,
+    peer: Credentials,
     backing: Backing,
 }
 
-type BothOutboxes = (Known, OwnSegment, PeerSegment);
+/// What a message of the client's led to.
+enum Turn {
+    /// The next is awaited.
+    Next,
+    /// Both outboxes are there.
+    Last(Box<Known>, OwnSegment, PeerSegment),
+    /// It wants no session, and is one of our own user.
+    Observer,
+}
 
 /// How far a handshake has come.
 pub(crate) enum Step {
     Waiting(Box<Pending>),
     Done(Box<Session>),
+    /// A client that is to be shown the board.
+    Observer(Box<Pending>),
 }
 
 /// Tells a client why there will be no session; a client that is gone need not be told.
@@ -515,7 +458,8 @@ pub(crate) fn join(socket: Fd, settings: &Settings, birth: Birth, mut limit: Tim
     check_terms(&about_me, &offer)?;
     let backing = Backing::agree(settings, about_me.memory, offer.about.memory).map_err(Broken::unsealed)?;
     let theirs = attach_outbox(&backing, arrived.one_fd()?, offer.segment, offer.server)?;
-    let mut mine = make_outbox(&backing, offer.client, share_barrier(&about_me, &offer.about), limit.deadline)?;
+    let barrier = share_barrier(&about_me, &offer.about);
+    let mut mine = make_outbox(&backing, offer.client, barrier, settings.counters, limit.deadline)?;
     let fd = mine.fd().expect("a fresh segment has its descriptor");
     say(&socket, &Message::Accept(mine.len() as u64), &[fd])?;
     let Message::Settled = hear(&mut incoming, &socket, &mut limit)?.bare()? else {
@@ -535,6 +479,7 @@ pub(crate) fn join(socket: Fd, settings: &Settings, birth: Birth, mut limit: Tim
         about_them: offer.about,
         calls: offer.about.calls,
         inline_limit: inline_limit(settings, offer.about),
+        peer: sender,
     };
     Ok(joined.into_session())
 }

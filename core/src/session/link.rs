@@ -9,8 +9,11 @@ use crate::capabilities::Capabilities;
 use crate::deadline::Deadline;
 use crate::error::{Cause, Violation};
 use crate::layout::OBJECTS_MAX;
+use crate::observe::{Counts, Stats};
 use crate::options::REGIONS;
+use crate::placement::Placement;
 use crate::returns::held::Bell;
+use crate::session::board::Place;
 use crate::session::line::{Line, LineBell};
 use crate::session::objects::{Known, Told};
 use crate::session::record::{LEN, Record};
@@ -48,6 +51,8 @@ pub(crate) struct Link {
     pub(super) known: Known,
     /// The objects of which this side has told the peer.
     pub(super) told: Arc<Told>,
+    /// Where observers of the listener that made this session see it.
+    place: Option<Place>,
 }
 
 impl Link {
@@ -55,12 +60,36 @@ impl Link {
     pub(crate) fn new(socket: Fd, birth: Birth, barrier: bool, regions: Regions, shared_limit: u64) -> Self {
         let line = Arc::new(Line::new(socket));
         let told = Arc::new(Told::new(Arc::downgrade(&line), birth));
-        Self { line, birth, barrier, regions, news: VecDeque::new(), known: Known::new(shared_limit), told }
+        Self {
+            line,
+            birth,
+            barrier,
+            regions,
+            news: VecDeque::new(),
+            known: Known::new(shared_limit),
+            told,
+            place: None,
+        }
+    }
+
+    /// From now on observers see this session, there.
+    pub(super) fn show_at(&mut self, place: Place) {
+        self.place = Some(place);
     }
 
     /// What the memory of both sides can promise.
     pub(crate) fn capabilities(&self) -> Capabilities {
         self.regions.capabilities()
+    }
+
+    /// Where this side's memory is.
+    pub(crate) fn placement(&self) -> Placement {
+        self.regions.placement()
+    }
+
+    /// Has it come to a NUMA node.
+    pub(crate) fn move_to(&mut self, node: u32) {
+        self.regions.move_to(node);
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
@@ -239,6 +268,17 @@ impl Channel for Link {
 
     fn all_read(&mut self) {
         self.known.clear();
+    }
+
+    fn count(&self, stats: &mut Stats) {
+        (stats.shared_known, stats.shared_mapped) = self.known.count();
+        stats.shared_told = self.told.count();
+    }
+
+    fn note(&self, counts: &Counts) {
+        if let Some(place) = &self.place {
+            place.note(counts);
+        }
     }
 
     fn barrier(&self) -> bool {

@@ -9,6 +9,7 @@ use crate::deadline::Deadline;
 use crate::error::{Cause, Error, Refusal};
 use crate::layout::SessionKind as Kind;
 use crate::options::{Options, Settings};
+use crate::session::board::Board;
 use crate::session::handshake::{self, Broken, Pending, Session, Step};
 use crate::session::name::{Address, Taken};
 use crate::sys::epoll::Epoll;
@@ -49,10 +50,13 @@ pub(crate) struct Acceptor {
     /// The listening socket is out of the epoll set, because there is no room for another handshake.
     paused: bool,
     refused: u64,
+    /// What observers are shown; `None` where they are shown nothing.
+    board: Option<Board>,
 }
 
 impl Acceptor {
-    pub(crate) fn bind(address: &str, options: &Options) -> Result<Self, Error> {
+    /// Takes the name. `observable`: whether observers may look at the sessions, if these show their counters.
+    pub(crate) fn bind(address: &str, options: &Options, observable: bool) -> Result<Self, Error> {
         let settings = options.settle(Kind::Bus)?;
         let address = Address::parse(address)?;
         barrier::register();
@@ -65,7 +69,6 @@ impl Acceptor {
         Ok(Self {
             taken,
             options: options.clone(),
-            settings,
             birth,
             epoll,
             pending: BTreeMap::new(),
@@ -74,6 +77,8 @@ impl Acceptor {
             spare,
             paused: false,
             refused: 0,
+            board: (observable && settings.counters).then(Board::default),
+            settings,
             address,
         })
     }
@@ -207,10 +212,34 @@ impl Acceptor {
                 self.refused += 1;
                 pending.refuse(Refusal::OutOfMemory, "");
             }
-            Ok(Step::Done(session)) => self.ready.push_back((self.settings.kind, session)),
+            Ok(Step::Done(mut session)) => {
+                self.enter(&mut session);
+                self.ready.push_back((self.settings.kind, session));
+            }
+            Ok(Step::Observer(pending)) => self.show_to(&pending),
             Err(broken) => self.note(&broken),
         }
         self.set_listening(true);
+    }
+
+    /// Gives a session its place on the board.
+    fn enter(&mut self, session: &mut Session) {
+        if let Some(board) = &mut self.board {
+            let place = board.enter(self.settings.kind, session.peer, self.birth);
+            session.side.channel_mut().show_at(place);
+        }
+    }
+
+    /// Shows the board to an observer, and is done with it.
+    fn show_to(&mut self, observer: &Pending) {
+        let shown = match &mut self.board {
+            Some(board) => handshake::show(observer.socket(), board),
+            None => Err(Broken::Refused(Refusal::Unobserved, String::new())),
+        };
+        if let Err(broken) = shown {
+            observer.refuse(broken.refusal(), "");
+            self.note(&broken);
+        }
     }
 
     fn note(&mut self, broken: &Broken) {

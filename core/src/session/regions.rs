@@ -12,9 +12,11 @@ use crate::blocks::Limits;
 use crate::capabilities::Capabilities;
 use crate::deadline::Deadline;
 use crate::error::{Cause, Error, Violation};
+use crate::placement::{self, Placement};
 use crate::session::backing::Backing;
 use crate::session::line::{Line, must_wait};
 use crate::session::record::Record;
+use crate::shm::placed::Premises;
 use crate::shm::{OwnSegment, PeerSegment, SegmentKind};
 use crate::side::RegionKind;
 use crate::span::WriteSpan;
@@ -29,11 +31,31 @@ pub(crate) struct Regions {
     known: Vec<Option<(SegmentKind, u64)>>,
     /// A region of ours that is made, but whose announcement did not fit into the socket.
     unsent: Option<(u32, RegionKind, OwnSegment)>,
+    /// Where our outbox and our regions in memory are.
+    premises: Premises,
 }
 
 impl Regions {
     pub(crate) fn new(told: Limits, backing: Backing) -> Self {
-        Self { told, backing, known: Vec::new(), unsent: None }
+        Self { told, backing, known: Vec::new(), unsent: None, premises: Premises::default() }
+    }
+
+    /// The same, beside an outbox of ours.
+    pub(crate) fn beside(outbox: &OwnSegment, told: Limits, backing: Backing) -> Self {
+        let mut regions = Self::new(told, backing);
+        regions.premises.add(outbox);
+        regions
+    }
+
+    /// Where our outbox and our regions in memory are.
+    pub(crate) fn placement(&self) -> Placement {
+        placement::look(&self.premises, self.backing.wishes, self.capabilities().backend)
+    }
+
+    /// Has them come to `node`, and those that are made later be made there.
+    pub(crate) fn move_to(&mut self, node: u32) {
+        self.backing.wishes.node = Some(node);
+        self.premises.move_to(node);
     }
 
     pub(crate) fn capabilities(&self) -> Capabilities {
@@ -55,7 +77,7 @@ impl Regions {
     ) -> Result<Option<WriteSpan>, Error> {
         let mut segment = match self.unsent.take() {
             Some((made, of, segment)) if (made, of) == (id, kind) && segment.len() as u64 >= bytes => segment,
-            _ => self.backing.region(kind, bytes as usize, deadline)?,
+            _ => self.new_region(kind, bytes, deadline)?,
         };
         let fd = segment.fd().expect("a fresh segment has its descriptor");
         let record = Record::Announce { region: id, bytes: segment.len() as u64, kind: self.backing.kind_of(kind) };
@@ -70,6 +92,14 @@ impl Regions {
             }
             Err(error) => Err(Error::system(format!("announce a region of {bytes} bytes"), error)),
         }
+    }
+
+    fn new_region(&mut self, kind: RegionKind, bytes: u64, deadline: Deadline) -> Result<OwnSegment, Error> {
+        let segment = self.backing.region(kind, bytes as usize, deadline)?;
+        if kind == RegionKind::Memory {
+            self.premises.add(&segment);
+        }
+        Ok(segment)
     }
 
     /// Maps a region of the peer's that has been announced.

@@ -6,7 +6,6 @@
 
 use crate::error::{Cause, Error};
 use crate::layout::{Descriptor, Names};
-use crate::observe::Stats;
 use crate::ring::Taken;
 use crate::session::link::Link;
 use crate::session::objects::{Answer, Object};
@@ -80,7 +79,7 @@ impl Side<Link> {
         // The peer may be asleep for what it has not been shown.
         self.flush()?;
         match patience {
-            Patience::None => self.answer_no_block(),
+            Patience::None | Patience::OnlyToMake(_) => self.answer_no_block(),
             Patience::Until(deadline) => self.wait(Want::Block, deadline),
         }
     }
@@ -88,7 +87,7 @@ impl Side<Link> {
     fn wait_for_reading(&mut self, position: u64, patience: Patience) -> Result<(), Cause> {
         self.flush()?;
         match patience {
-            Patience::None => self.answer_unread(position),
+            Patience::None | Patience::OnlyToMake(_) => self.answer_unread(position),
             Patience::Until(deadline) => self.wait(Want::Read(position), deadline),
         }
     }
@@ -96,12 +95,6 @@ impl Side<Link> {
 
 /// Receiving.
 impl Side<Link> {
-    /// What was done so far, shared objects included.
-    pub(crate) fn stats_of_all(&self) -> Stats {
-        let (shared_known, shared_mapped) = self.channel().known.count();
-        Stats { shared_told: self.channel().told.count(), shared_known, shared_mapped, ..self.stats() }
-    }
-
     /// The objects that a frame names. Where one cannot be mapped, or not even its descriptor taken, the frame is not lost: the
     /// next call finds it again.
     pub(crate) fn objects(&mut self, frame: Taken, told: Descriptor) -> Result<Vec<Arc<Object>>, Cause> {

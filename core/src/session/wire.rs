@@ -9,6 +9,8 @@
 //!       8  kind of message        u32          accept   segment                                                      + 1 fd
 //!      12  bytes that follow      u32          settled  (nothing)
 //!                                              refusal  reason, then the reason as text
+//!                                              observe  (nothing)
+//!                                              board    bytes                                                        + 1 fd
 //! ```
 //!
 //! The first 16 bytes never change, so that any two versions can tell each other which they are.
@@ -38,6 +40,8 @@ pub(crate) enum Tag {
     Accept = 3,
     Settled = 4,
     Refusal = 5,
+    Observe = 6,
+    Board = 7,
 }
 
 /// What a side tells of itself.
@@ -95,6 +99,10 @@ pub(crate) enum Message {
         why: Refusal,
         text: String,
     },
+    /// The client wants no session, but to see what the listener's sessions count.
+    Observe,
+    /// Bytes of the board, which comes with this.
+    Board(u64),
 }
 
 /// The first bytes of a message, understood.
@@ -132,6 +140,8 @@ impl Prefix {
                 words.0 = &[];
                 Message::Refusal { why, text }
             }
+            tag if tag == Tag::Observe as u32 => Message::Observe,
+            tag if tag == Tag::Board as u32 => Message::Board(words.next()?),
             _ => return Err(Violation::Handshake),
         };
         if words.0.is_empty() { Ok(message) } else { Err(Violation::Handshake) }
@@ -165,6 +175,11 @@ impl Message {
                 put(refusal_number(*why));
                 out.extend_from_slice(&text.as_bytes()[..text.len().min(BODY_MAX - 8)]);
                 Tag::Refusal
+            }
+            Self::Observe => Tag::Observe,
+            Self::Board(bytes) => {
+                put(*bytes);
+                Tag::Board
             }
         };
         let body = (out.len() - PREFIX) as u32;
@@ -261,6 +276,7 @@ fn refusal_number(why: Refusal) -> u64 {
         Refusal::Slow => 8,
         Refusal::Closing => 9,
         Refusal::Unsealed => 10,
+        Refusal::Unobserved => 11,
         Refusal::Other(number) => u64::from(number),
     }
 }
@@ -277,6 +293,7 @@ fn refusal_of(number: u64) -> Refusal {
         8 => Refusal::Slow,
         9 => Refusal::Closing,
         10 => Refusal::Unsealed,
+        11 => Refusal::Unobserved,
         other => Refusal::Other(other as u32),
     }
 }
@@ -314,8 +331,10 @@ mod tests {
             Message::Offer(Offer { about, client: outbox, server: outbox, segment: 4096 }),
             Message::Accept(1 << 40),
             Message::Settled,
+            Message::Observe,
+            Message::Board(1 << 19),
         ];
-        samples.extend((0..12).map(|number| Message::Refusal { why: refusal_of(number), text: "why".into() }));
+        samples.extend((0..13).map(|number| Message::Refusal { why: refusal_of(number), text: "why".into() }));
         samples
     }
 
@@ -330,7 +349,7 @@ mod tests {
 
     #[test]
     fn a_message_that_is_too_short_or_too_long_is_malformed() {
-        for message in samples().into_iter().take(5) {
+        for message in samples().into_iter().take(7) {
             let mut bytes = message.encode();
             bytes.push(0);
             assert!(decode(&bytes).is_err(), "{message:?} with a byte too many");

@@ -41,6 +41,7 @@ impl<C: Channel> Side<C> {
         let want = self.full;
         self.starve_for(want);
         self.stats.parks += 1;
+        self.show_counters();
         self.parking.begin(want.reasons());
         if self.parking.asks_for_fences() {
             full_fence();

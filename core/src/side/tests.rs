@@ -229,7 +229,16 @@ fn reader(outbox: &Outbox<WriteSpan>) -> Outbox<ReadSpan> {
 fn terms(strategy: Wait, fences: bool) -> Terms {
     let limits = Limits { message: MESSAGE_MAX, memory: 8 << 20, region: 8 << 20, regions: 4 };
     let message_max = limits.message;
-    Terms { strategy, fences, one_cpu: false, inline_limit: usize::MAX - 1, limits, message_max, window: 1 << 20 }
+    Terms {
+        strategy,
+        fences,
+        one_cpu: false,
+        inline_limit: usize::MAX - 1,
+        limits,
+        message_max,
+        window: 1 << 20,
+        counts: true,
+    }
 }
 
 /// A word of a header, as it stands.

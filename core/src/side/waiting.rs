@@ -183,6 +183,7 @@ impl<C: Channel> Side<C> {
             self.look_for_the_peer(want)?;
         }
         self.weigh_fences();
+        self.show_counters();
         loop {
             // What is left of the ring goes back first: the peer may be waiting for just that.
             self.give_credit()?;

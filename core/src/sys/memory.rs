@@ -18,7 +18,9 @@ use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 use crate::deadline::Deadline;
 use crate::error::{Cause, Error};
 use crate::sys::fork::{Birth, Fd, without_forks};
+use crate::sys::huge;
 use crate::sys::page_size;
+use crate::sys::place::{self, Refusals, Wishes};
 
 pub(crate) use crate::sys::budget::available_memory;
 
@@ -59,6 +61,8 @@ pub(crate) struct Mapping {
     base: NonNull<u8>,
     len: usize,
     birth: Birth,
+    /// Its pages are to be made by faults, because only those make huge ones (`fallocate` knows no map).
+    by_faults: bool,
 }
 
 // SAFETY: the address is the same in every thread, and the type itself neither reads nor writes what it maps.
@@ -91,11 +95,20 @@ impl Mapping {
         // SAFETY: a new map at an address of the kernel's choice touches no memory that exists.
         let base = unsafe { mmap(ptr::null_mut(), len, prot, kind, fd, 0) }?;
         let base = NonNull::new(base.cast()).ok_or(Errno::NOMEM)?;
-        Ok(Self { base, len, birth })
+        Ok(Self { base, len, birth, by_faults: false })
+    }
+
+    /// A map that begins where a huge page can, if there is address space for that.
+    fn aligned(fd: impl AsFd, len: usize, prot: ProtFlags) -> io::Result<Self> {
+        let birth = Birth::now()?;
+        match huge::map_aligned(&fd, len, prot, MapFlags::SHARED) {
+            Ok(base) => Ok(Self { base: base.cast(), len, birth, by_faults: false }),
+            Err(_) => Self::new(fd, len, prot),
+        }
     }
 
     /// Gives advice about `len` bytes at `at`; none that changes what they hold.
-    fn advise(&self, at: usize, len: usize, advice: Advice) -> rustix::io::Result<()> {
+    pub(super) fn advise(&self, at: usize, len: usize, advice: Advice) -> rustix::io::Result<()> {
         assert!(at <= self.len && len <= self.len - at, "advice about {len} bytes at {at} of {}", self.len);
         // SAFETY: `at` is within the map, by the line above.
         let start = unsafe { self.base.as_ptr().add(at) };
@@ -138,19 +151,31 @@ pub(super) fn set_len(fd: &Fd, len: usize) -> io::Result<()> {
 
 /// Maps a segment that is ours: readable and writable, and not there in a forked child.
 pub(crate) fn map_own(fd: &Fd, len: usize) -> io::Result<Mapping> {
+    map_placed(fd, len, Wishes::default()).map(|(mapping, _)| mapping)
+}
+
+/// The same, with its pages where they are wished to be, as far as that can be had.
+pub(crate) fn map_placed(fd: &Fd, len: usize, wishes: Wishes) -> io::Result<(Mapping, Refusals)> {
+    let writable = ProtFlags::READ | ProtFlags::WRITE;
+    let huge = wishes.huge && len >= huge::page();
     // No fork between the map and the advice: a child must not be able to write what the peer trusts us to write.
-    let mapping = without_forks(|| {
-        let mapping = Mapping::new(fd, len, ProtFlags::READ | ProtFlags::WRITE)?;
+    let mut mapping = without_forks(|| {
+        let mapping = if huge { Mapping::aligned(fd, len, writable) } else { Mapping::new(fd, len, writable) }?;
         mapping.advise(0, len, Advice::LinuxDontFork)?;
         Ok(mapping)
     })?;
     mapping.advise(0, len, Advice::LinuxDontDump)?;
-    Ok(mapping)
+    let refusals = place::before_first_use(&mapping, wishes);
+    mapping.by_faults = huge && refusals.huge.is_none();
+    Ok((mapping, refusals))
 }
 
 /// Maps a segment that the peer owns: readable, and readable in a forked child too.
 pub(crate) fn map_peer(fd: impl AsFd, len: usize, pages: Pages) -> io::Result<Mapping> {
-    let mapping = Mapping::new(fd, len, ProtFlags::READ)?;
+    // Where the peer has huge pages they are mapped as such only at an address that fits.
+    let aligned = len >= huge::page();
+    let mapping =
+        if aligned { Mapping::aligned(fd, len, ProtFlags::READ) } else { Mapping::new(fd, len, ProtFlags::READ) }?;
     mapping.advise(0, len, Advice::LinuxDontDump)?;
     if pages == Pages::InMemory {
         // Saves the first read of each page its fault. Older kernels do not know the advice, and then it is not saved.
@@ -231,11 +256,27 @@ pub(crate) fn reserve(fd: &Fd, mapping: &Mapping, pages: Pages, deadline: Deadli
             check_available(left as u64, available_memory())?;
         }
         let len = left.min(PIECE);
+        if mapping.by_faults && in_memory {
+            // What this cannot do is left to the next line, which says why. Never by hand: a store to a page that cannot be had
+            // is a signal.
+            let _ = mapping.advise(at, len, Advice::LinuxPopulateWrite);
+        }
         rustix::fs::fallocate(fd, FallocateFlags::empty(), at as u64, len as u64)
             .and_then(|()| if in_memory { prefault(mapping, at, len) } else { Ok(()) })
             .map_err(|refused| Error::system(format!("reserve {} bytes {place}", mapping.len()), refused))?;
     }
     Ok(())
+}
+
+/// Makes `len` bytes at `at` of a segment in memory exist, which nobody else has seen yet, and stand in our map.
+///
+/// # Errors
+/// As for [`reserve`].
+pub(crate) fn reserve_more(fd: &Fd, mapping: &Mapping, at: usize, len: usize) -> Result<(), Error> {
+    check_available(len as u64, available_memory())?;
+    rustix::fs::fallocate(fd, FallocateFlags::empty(), at as u64, len as u64)
+        .and_then(|()| prefault(mapping, at, len))
+        .map_err(|refused| Error::system(format!("reserve {len} more bytes of memory"), refused))
 }
 
 /// Whether `needed` bytes may be taken from `available` ones.

@@ -16,13 +16,17 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
 
+pub(crate) mod affinity;
 pub(crate) mod barrier;
 mod budget;
 pub(crate) mod epoll;
 pub(crate) mod fork;
+pub(crate) mod huge;
 pub(crate) mod memory;
+pub(crate) mod place;
 pub(crate) mod share;
 pub(crate) mod socket;
+pub(crate) mod standing;
 pub(crate) mod unnamed;
 
 /// Size of a memory page, in bytes: a power of two.
@@ -91,6 +95,15 @@ pub(crate) fn raise_descriptor_limit() -> io::Result<u64> {
         setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
     }
     Ok(limit.maximum.unwrap_or(u64::MAX))
+}
+
+/// The numbers of a list as the kernel writes it, such as `0-2,5`; what is none is left out.
+fn numbers_listed(text: &str) -> Vec<u32> {
+    let ranges = text.trim().split(',').filter_map(|part| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some(first.parse::<u32>().ok()?..=last.parse::<u32>().ok()?)
+    });
+    ranges.flatten().collect()
 }
 
 /// The user that this process acts as.
@@ -164,6 +177,13 @@ mod tests {
         .join()
         .expect("the thread ran");
         assert!(cpus_online() >= 1);
+    }
+
+    #[test]
+    fn lists_of_the_kernel_are_single_numbers_and_ranges() {
+        assert_eq!(numbers_listed("0-2,5\n"), [0, 1, 2, 5]);
+        assert_eq!(numbers_listed("3"), [3]);
+        assert!(numbers_listed("\n").is_empty());
     }
 
     #[test]

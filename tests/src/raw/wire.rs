@@ -6,7 +6,7 @@
 /// The first four bytes of every message.
 pub const MAGIC: u32 = u32::from_le_bytes(*b"SLIP");
 /// The version of layout and handshake that these tests were written for.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 /// Bytes before the words.
 pub const PREFIX: usize = 16;
 
@@ -20,6 +20,13 @@ pub const ACCEPT: u32 = 3;
 pub const SETTLED: u32 = 4;
 /// Kind of message: a listener will have none of it.
 pub const REFUSAL: u32 = 5;
+
+/// Kind of message: a client wants no session, but to see what others count.
+pub const OBSERVE: u32 = 6;
+/// Kind of message: a listener sends its board.
+pub const BOARD: u32 = 7;
+/// Bytes of a board.
+pub const BOARD_BYTES: u64 = 1 << 19;
 
 /// Kind of session: frames one way.
 pub const BUS: u64 = 1;
@@ -177,4 +184,16 @@ pub fn settled() -> Message {
 #[must_use]
 pub fn refusal(reason: u64, text: &str) -> Message {
     Message { text: text.as_bytes().to_vec(), ..Message::new(REFUSAL, &[reason]) }
+}
+
+/// What an observer says.
+#[must_use]
+pub fn observe() -> Message {
+    Message::new(OBSERVE, &[])
+}
+
+/// The size of the board that comes along.
+#[must_use]
+pub fn board(bytes: u64) -> Message {
+    Message::new(BOARD, &[bytes])
 }

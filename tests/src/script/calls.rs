@@ -132,7 +132,7 @@ fn text(cause: Cause) -> String {
 }
 
 /// Whether the echo of call `number` is what was sent.
-fn check(number: u64, len: usize, type_id: u32, reply: &[u8]) -> Result<(), String> {
+pub(super) fn check(number: u64, len: usize, type_id: u32, reply: &[u8]) -> Result<(), String> {
     if reply.len() == len && frames::is(number, type_id, reply) {
         return Ok(());
     }

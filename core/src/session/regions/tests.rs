@@ -10,6 +10,7 @@ use crate::side::{Channel, News};
 use crate::span::ReadSpan;
 use crate::sync::Ordering;
 use crate::sys::fork::Birth;
+use crate::sys::place::Wishes;
 use crate::sys::{page_size, socket};
 use std::fs;
 use std::os::fd::AsFd;
@@ -117,7 +118,7 @@ fn a_region_of_a_kind_that_was_not_agreed_on_is_corrupt() {
     let scratch = Scratch::new();
     let memfd = settings(options(Backend::Memfd));
     let untrusting = settings(options(Backend::Memfd).trust(Trust::Untrusted));
-    let posix = OwnSegment::create_posix(page_size(), Deadline::NEVER).expect("POSIX shared memory");
+    let posix = OwnSegment::create_posix(page_size(), Wishes::default(), Deadline::NEVER).expect("POSIX shared memory");
     let spill = OwnSegment::create_spill(scratch.path(), page_size(), Deadline::NEVER).expect("a file");
     let breaches = [
         (&memfd, SegmentKind::Posix, &posix, Violation::Backing),

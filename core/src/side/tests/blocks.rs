@@ -106,6 +106,20 @@ fn a_sleep_for_a_block_ends_with_a_drop_in_a_third_thread() {
 }
 
 #[test]
+fn a_long_block_is_worth_waiting_for_once_one_as_long_has_come_back() {
+    let Pair { mut sends, mut receives, .. } = pair(256, Wait::Park, Scheme::Fences);
+    let (short, long) = (Duration::from_micros(200), Duration::from_millis(3));
+    assert!(sends.outgoing.patience_before_growing(16 << 20) <= short, "nothing is known of the reader");
+    publish(&mut sends, 1, Patience::None).expect("a block");
+    drop(hold(&mut receives, Patience::None).expect("a frame"));
+    sends.attend();
+    assert!(sends.outgoing.patience_before_growing(16 << 20) <= short, "that was a short one");
+    sends.outgoing.longest_back = 16 << 20;
+    assert!(sends.outgoing.patience_before_growing(16 << 20) > long);
+    assert!(sends.outgoing.patience_before_growing(32 << 20) <= short);
+}
+
+#[test]
 fn what_came_back_while_the_socket_was_looked_at_is_not_waited_for() {
     let Pair { mut sends, mut receives, .. } = pair(256, Wait::Park, Scheme::Fences);
     let held: Vec<_> = (0..RETURNS)
