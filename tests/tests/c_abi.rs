@@ -129,6 +129,22 @@ fn what_c_asks_and_sends_c_answers_and_receives() {
 }
 
 #[test]
+fn payloads_come_through_between_untrusting_ends_too() {
+    let _watchdog = patience("untrusting ends");
+    let program = pair();
+    for (first, second) in [("receive", "send"), ("serve", "call")] {
+        let run = |role: &str| {
+            let mut command = program.command();
+            command.args([role, program.address().as_str(), SHORT]).env("SLIPRING_TRUST", "untrusted");
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start a program of ours")
+        };
+        let (first, second) = (run(first), run(second));
+        ends_well(second);
+        ends_well(first);
+    }
+}
+
+#[test]
 fn bad_input_has_its_own_status_each() {
     let _watchdog = patience("bad input");
     let program = Program::compile("ffi/tests/c/bad_input.c", &[]);

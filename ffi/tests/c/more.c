@@ -1,6 +1,7 @@
 /* Handlers, notes, errors, shared objects, a poller and a server, all used as they should be: `more ADDRESS`. */
 #include "check.h"
 #include <fcntl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static void answer(void *user, uint64_t session, slipring_rpc_t *rpc, slipring_lease_t *request)
@@ -293,9 +294,36 @@ static void batches(const char *address)
     OK(slipring_bus_free(receives));
 }
 
+/* A child of fork owns nothing of its parent's, and the parent does not notice it. */
+static void forks(const char *address)
+{
+    slipring_bus_t *sends, *receives;
+    slipring_lease_t *lease;
+    int ended;
+    bus_pair(address, &sends, &receives);
+    OK(slipring_bus_send(sends, 1, "before", 6, 0));
+    pid_t child = fork();
+    if (child == 0) {
+        ANSWERS(SLIPRING_FORKED, slipring_bus_send(sends, 1, "x", 1, 0));
+        ANSWERS(SLIPRING_FORKED, slipring_bus_recv(receives, SOON, &lease));
+        OK(slipring_bus_free(sends));
+        OK(slipring_bus_free(receives));
+        _exit(0);
+    }
+    CHECK(child > 0 && waitpid(child, &ended, 0) == child && WIFEXITED(ended) && WEXITSTATUS(ended) == 0);
+    OK(slipring_bus_recv(receives, SOON, &lease));
+    CHECK(memcmp(slipring_lease_data(lease), "before", 6) == 0);
+    OK(slipring_lease_release(lease));
+    OK(slipring_bus_close(sends, 0)); /* waiting for the other end, which is this thread's, would be in vain */
+    ANSWERS(SLIPRING_CLOSED, slipring_bus_recv(receives, SOON, &lease));
+    OK(slipring_bus_free(sends));
+    OK(slipring_bus_free(receives));
+}
+
 int main(int count, char **words)
 {
     CHECK(count == 2);
+    forks(words[1]);
     handlers(words[1]);
     deadlines(words[1]);
     objects(words[1]);
