@@ -12,7 +12,7 @@ ROUNDS ?= 100000000
 TIME ?= 600
 GIB ?= 64
 
-.PHONY: help run test check bench litmus miri loom tsan storm scribble crowd big soak docs clean
+.PHONY: help run test check bench litmus miri loom tsan storm scribble crowd big soak header examples install docs clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -56,6 +56,15 @@ big: ## GIB=... payloads of 4 GiB and a byte, 8, 16... GiB, by memory and by spi
 
 soak: ## HOURS=... of storms and streams, one after the other
 	ci/soak.sh $(HOURS)
+
+header: ## write include/slipring/slipring.h anew
+	SLIPRING_WRITE_HEADER=1 $(CARGO) test -p slipring-ffi --test header the_committed_header
+
+examples: ## the examples in C, built and run
+	$(MAKE) -s -C examples/c run
+
+install: ## the C library: PREFIX=/usr/local LIBDIR=PREFIX/lib DESTDIR=
+	PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" DESTDIR="$(DESTDIR)" ci/install.sh
 
 docs: ## the API pages
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps -p slipring

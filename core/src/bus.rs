@@ -1,11 +1,13 @@
 //! One-way frames between two processes.
 
+mod aside;
 mod claim;
 mod inbox;
 mod lease;
 mod owned;
 mod shared;
 
+pub use aside::{ClaimTicket, LeaseTicket};
 pub use claim::{Claim, CommitError};
 pub use lease::{Batch, Frame, Lease, Message};
 pub use owned::{OwnedClaim, OwnedClaimError};
@@ -18,11 +20,11 @@ use crate::listener::Listener;
 use crate::observe::{State, Stats};
 use crate::options::{Options, Trust};
 use crate::placement::{Placement, check_node};
-use crate::ring::Show;
+use crate::ring::{Show, Slot};
 use crate::session::connect;
 use crate::session::link::Link;
 use crate::side::{Patience, Side};
-use inbox::Inbox;
+use inbox::{Inbox, Item};
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
@@ -69,6 +71,12 @@ pub struct Bus {
     side: Side<Link>,
     role: Role,
     inbox: Inbox,
+    /// The lease that is set aside.
+    lease: Option<Item>,
+    /// The claim that is set aside.
+    claim: Option<Slot>,
+    /// Claims set aside so far.
+    claims: u64,
     closed: bool,
 }
 
@@ -86,7 +94,7 @@ impl Bus {
 
     fn new(side: Side<Link>, role: Role, trust: Trust) -> Self {
         let inbox = Inbox::new(trust == Trust::Untrusted);
-        Self { side, role, inbox, closed: false }
+        Self { side, role, inbox, lease: None, claim: None, claims: 0, closed: false }
     }
 
     /// Listens at `address` for one peer, and receives from it. The name is given back as soon as the session stands, so no
@@ -236,6 +244,7 @@ impl Bus {
             return;
         }
         self.closed = true;
+        self.drop_claim();
         self.side.farewell();
         self.side.channel().hang_up();
     }
@@ -530,6 +539,7 @@ impl Bus {
     ) -> Result<usize, Cause> {
         self.must(Role::Receives)?;
         at_least_one(limit)?;
+        self.lease = None;
         let mut next = self.side.take(patience)?;
         for handled in 1.. {
             self.inbox.clear();

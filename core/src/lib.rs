@@ -210,7 +210,9 @@ mod shared;
 pub mod internals;
 
 #[cfg(not(loom))]
-pub use bus::{Batch, Bus, Claim, CommitError, Frame, Lease, Message, OwnedClaim, OwnedClaimError};
+pub use bus::{
+    Batch, Bus, Claim, ClaimTicket, CommitError, Frame, Lease, LeaseTicket, Message, OwnedClaim, OwnedClaimError,
+};
 #[cfg(not(loom))]
 pub use capabilities::Capabilities;
 pub use deadline::Deadline;
@@ -228,9 +230,12 @@ pub use placement::{Asked, Lack, Pinned, Placement, pin_thread};
 #[cfg(not(loom))]
 pub use poller::{AddError, Key, Notifier, Poller, PollerStats, Source, raise_descriptor_limit};
 #[cfg(not(loom))]
-pub use rpc::{CallClaim, CallCommitError, CallError, CallId, Reply, Request, RpcBus};
+pub use rpc::{CallClaim, CallClaimTicket, CallCommitError, CallError, CallId, Reply, Request, RequestTicket, RpcBus};
 #[cfg(not(loom))]
 pub use server::{Server, Stopper};
 #[cfg(not(loom))]
 pub use shared::{SharedBuffer, SharedBuilder};
 pub use wait::Wait;
+
+/// The version of the layout of shared memory. Two processes join only if theirs are the same.
+pub const LAYOUT_VERSION: u32 = layout::VERSION;

@@ -4,6 +4,7 @@
 //! with the same id, in whatever order; nobody who waits stops reading, and a reply always finds room, because requests leave
 //! it. So two ends that call each other with full rings, or out of each other's handlers, cannot lock each other up.
 
+mod aside;
 mod body;
 mod calling;
 mod calls;
@@ -16,6 +17,7 @@ mod serving;
 mod shared;
 mod vacancies;
 
+pub use aside::{CallClaimTicket, RequestTicket};
 pub use claim::{CallClaim, CallCommitError};
 pub use reply::{CallError, Reply, Request};
 
@@ -34,6 +36,7 @@ use crate::session::link::Link;
 use crate::side::{Patience, Side, Want};
 use body::least_len;
 use calls::{Calls, Outcome};
+use claim::Room;
 use notes::Notes;
 use served::Served;
 use std::collections::VecDeque;
@@ -126,6 +129,10 @@ pub struct RpcBus {
     kept: u64,
     /// By how much our monotonic clock is ahead of the peer's.
     clock_ahead: i64,
+    /// The claim that is set aside.
+    claim: Option<Room>,
+    /// Claims set aside so far.
+    claims: u64,
     closed: bool,
 }
 
@@ -151,6 +158,8 @@ impl RpcBus {
             serves: settings.serves.unwrap_or(listens),
             copies: settings.trust == Trust::Untrusted,
             clock_ahead,
+            claim: None,
+            claims: 0,
             closed: false,
         }
     }
@@ -279,6 +288,7 @@ impl RpcBus {
     /// As for [`Bus::close`](crate::Bus::close).
     pub fn close(mut self, linger: Duration) -> Result<(), Cause> {
         self.side.check_ours()?;
+        self.drop_claim();
         let read = if linger.is_zero() { Ok(()) } else { self.linger(Deadline::after(linger)) };
         self.say_goodbye();
         read
@@ -302,6 +312,7 @@ impl RpcBus {
 
     fn say_goodbye(&mut self) {
         if !std::mem::replace(&mut self.closed, true) && self.side.check_ours().is_ok() {
+            self.drop_claim();
             self.side.farewell();
             self.side.channel().hang_up();
         }
@@ -329,6 +340,7 @@ impl AsFd for RpcBus {
 impl RpcBus {
     /// Acts on everything that is there. Whether there was something.
     fn admit_all(&mut self) -> Result<bool, Cause> {
+        self.side.check_no_claim()?;
         let mut some = false;
         loop {
             match self.side.take(Patience::None) {

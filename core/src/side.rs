@@ -178,6 +178,9 @@ impl Patience {
     }
 }
 
+/// The answer to whatever would send while a claim is set aside.
+const CLAIM_OPEN: Cause = Cause::InvalidArgument { which: "a claim is open on this end: commit or abort it first" };
+
 /// One side of a session.
 #[derive(Debug)]
 pub(crate) struct Side<C> {
@@ -211,8 +214,11 @@ pub(crate) struct Side<C> {
     fenced_for_now: Cell<bool>,
     one_cpu: bool,
     inline_limit: usize,
-    /// Payloads shorter than this may be sent; none once the session is over. (One comparison for both.)
+    /// Payloads shorter than this may be sent; none once the session is over, or while a claim is set aside. (One comparison
+    /// for all.)
     pub(crate) send_below: usize,
+    /// A claim is open whose holder has no borrow of this side, so that nothing may be sent before it is dealt with.
+    set_aside: bool,
     /// Frames received when the last wait for one began.
     received_before: u64,
     /// Whether counters are shown.
@@ -289,6 +295,7 @@ impl<C: Channel> Side<C> {
             one_cpu: terms.one_cpu,
             inline_limit,
             send_below: inline_limit + 1,
+            set_aside: false,
             received_before: 0,
             counts: terms.counts,
             shown_at: Cell::new(0),
@@ -331,8 +338,32 @@ impl<C: Channel> Side<C> {
     fn why_not_send(&self, len: usize) -> Cause {
         match self.over {
             Some(cause) => cause,
+            None if self.set_aside => CLAIM_OPEN,
             None => Cause::TooLarge { len: len as u64, max: self.inline_limit as u64 },
         }
+    }
+
+    /// A claim stays open without a borrow: until it is [taken up](Self::take_up) nothing else may be sent.
+    #[cfg(not(loom))]
+    pub(crate) fn set_aside(&mut self) {
+        self.set_aside = true;
+        self.send_below = 0;
+    }
+
+    /// Takes up the claim that was set aside.
+    #[cfg(not(loom))]
+    pub(crate) fn take_up(&mut self) {
+        self.set_aside = false;
+        if self.over.is_none() {
+            self.send_below = self.inline_limit + 1;
+        }
+    }
+
+    /// For calls that may have to send something of their own while they wait.
+    #[cfg(not(loom))]
+    #[inline]
+    pub(crate) fn check_no_claim(&self) -> Result<(), Cause> {
+        if self.set_aside { Err(CLAIM_OPEN) } else { Ok(()) }
     }
 
     /// As [`check_ours`](Self::check_ours), for calls that receive: a peer that is gone may have left something, one that

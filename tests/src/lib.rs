@@ -8,6 +8,7 @@
 pub mod alarm;
 pub mod alone;
 pub mod backend;
+pub mod c;
 pub mod cgroup;
 pub mod chance;
 pub mod frames;

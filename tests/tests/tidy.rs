@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const LONGEST: usize = 600;
 
 /// Where `unsafe` may stand, and why.
-const UNSAFE: [(&str, &str); 13] = [
+const UNSAFE: [(&str, &str); 15] = [
     ("core/src/span.rs", "reads and writes shared memory"),
     ("core/src/span/", "reads and writes shared memory"),
     ("core/src/sys/", "calls the kernel"),
@@ -17,6 +17,8 @@ const UNSAFE: [(&str, &str); 13] = [
     ("core/src/ring/", "hands out payloads in place"),
     ("core/src/arena/memory.rs", "hands out payloads in place"),
     ("core/src/returns/held.rs", "hands out payloads in place"),
+    ("ffi/src/", "takes pointers of C's"),
+    ("ffi/tests/", "calls what C calls"),
     ("bench/src/floor", "shows what the hardware can do without us"),
     ("bench/rivals/iceoryx2/src/", "writes in place what the system lends"),
     ("bench/rivals/tachyon/src/bus.rs", "writes in place what the system lends"),
@@ -25,7 +27,8 @@ const UNSAFE: [(&str, &str); 13] = [
 ];
 
 /// Where atomics may be named by their own name: the door of the product, what stands beside it, and this file.
-const ATOMICS: [&str; 5] = ["core/src/sync.rs", "core/src/models/", "bench/src/floor", "tests/", "fuzz/"];
+const ATOMICS: [&str; 6] =
+    ["core/src/sync.rs", "core/src/models/", "ffi/src/handle.rs", "bench/src/floor", "tests/", "fuzz/"];
 
 /// Lint levels that hide what they are about.
 const NO_ALLOW: &str = "allow(";

@@ -22,8 +22,8 @@ use std::ops::{Deref, DerefMut};
 #[derive(Debug)]
 #[must_use = "a claim that is dropped publishes nothing"]
 pub struct Claim<'a> {
-    bus: &'a mut Bus,
-    slot: Slot,
+    pub(super) bus: &'a mut Bus,
+    pub(super) slot: Slot,
 }
 
 impl<'a> Claim<'a> {

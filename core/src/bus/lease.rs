@@ -24,14 +24,15 @@ use std::sync::Arc;
 #[derive(Debug)]
 #[must_use = "a lease that is dropped gives its frame back"]
 pub struct Lease<'a> {
-    bus: &'a mut Bus,
-    item: Item,
+    pub(super) bus: &'a mut Bus,
+    pub(super) item: Item,
 }
 
 impl<'a> Lease<'a> {
     #[inline(always)]
     pub(super) fn take(bus: &'a mut Bus, patience: Patience) -> Result<Self, Cause> {
         bus.must(Role::Receives)?;
+        bus.lease = None;
         let mut frame = Taken::NONE;
         bus.side.take_into(patience, &mut frame)?;
         bus.inbox.clear();
@@ -202,6 +203,7 @@ impl<'a> Batch<'a> {
     pub(super) fn take(bus: &'a mut Bus, limit: usize, patience: Patience) -> Result<Self, Cause> {
         bus.must(Role::Receives)?;
         at_least_one(limit)?;
+        bus.lease = None;
         let mut next = bus.side.take(patience)?;
         bus.inbox.clear();
         bus.inbox.batch.clear();

@@ -158,6 +158,12 @@ impl Slot {
 }
 
 impl Key {
+    /// The key as a number, for callers that can hold nothing else.
+    #[must_use]
+    pub fn number(self) -> u64 {
+        self.token()
+    }
+
     /// As it stands in the epoll set.
     pub(super) fn token(self) -> u64 {
         u64::from(self.generation) << 32 | u64::from(self.index)

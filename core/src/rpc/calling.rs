@@ -217,6 +217,7 @@ impl RpcBus {
     /// Waits until the outcome of `call` is known.
     #[inline]
     fn await_outcome(&mut self, call: CallId, patience: Patience) -> Result<Outcome, Cause> {
+        self.side.check_no_claim()?;
         let mut served = 0;
         loop {
             match self.calls.look(call.0) {

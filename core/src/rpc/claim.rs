@@ -15,7 +15,13 @@ use std::ops::{Deref, DerefMut};
 #[derive(Debug)]
 #[must_use = "a claim that is dropped sends nothing"]
 pub struct CallClaim<'a> {
-    bus: &'a mut RpcBus,
+    pub(super) bus: &'a mut RpcBus,
+    pub(super) room: Room,
+}
+
+/// What was claimed, and for what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
     slot: Slot,
     /// The open request that this replies to; `None` for a request of our own.
     replies_to: Option<u32>,
@@ -62,7 +68,7 @@ impl RpcBus {
                 Err(cause) => return Err(cause),
             }
         };
-        Ok(CallClaim { bus: self, slot, replies_to: None, until })
+        Ok(CallClaim { bus: self, room: Room { slot, replies_to: None, until } })
     }
 
     fn try_slot(&mut self, head: usize, len: usize, patience: Patience) -> Result<Slot, Cause> {
@@ -98,7 +104,7 @@ impl RpcBus {
             Err(Cause::Full) => return Err(self.side.corrupt(Violation::Reserve)),
             other => other?,
         };
-        Ok(CallClaim { bus: self, slot, replies_to: Some(id), until: None })
+        Ok(CallClaim { bus: self, room: Room { slot, replies_to: Some(id), until: None } })
     }
 }
 
@@ -113,21 +119,22 @@ impl<'a> CallClaim<'a> {
             let cause = Cause::InvalidArgument { which: "used must be at most the length that was claimed" };
             return Err(CallCommitError { claim: self, cause });
         }
+        let Room { slot, replies_to, until } = self.room;
         let bus = &mut *self.bus;
-        let (form, id) = match self.replies_to {
+        let (form, id) = match replies_to {
             Some(id) => (Form::REPLY, id),
             None => (Form::REQUEST, bus.calls.begin(false).expect("the claim was made with a place for the call")),
         };
-        let (form, head) = with_deadline(form, &self.until);
-        match bus.side.commit(self.slot, Label { form, type_id, correlation: id }, head, used, Show::Now) {
+        let (form, head) = with_deadline(form, &until);
+        match bus.side.commit(slot, Label { form, type_id, correlation: id }, head, used, Show::Now) {
             Ok(()) => {
-                if self.replies_to.is_some() {
+                if replies_to.is_some() {
                     bus.served.close(id);
                 }
                 Ok(CallId(id))
             }
             Err(cause) => {
-                if self.replies_to.is_none() {
+                if replies_to.is_none() {
                     bus.calls.withdraw(id);
                 }
                 Err(CallCommitError { claim: self, cause })
@@ -142,7 +149,7 @@ impl<'a> CallClaim<'a> {
 
     /// How much of the slot is not the user's.
     fn before(&self) -> usize {
-        if self.slot.is_elsewhere() { 0 } else { self.until.map_or(0, |until| until.len()) }
+        if self.room.slot.is_elsewhere() { 0 } else { self.room.until.map_or(0, |until| until.len()) }
     }
 }
 
@@ -151,7 +158,7 @@ impl Deref for CallClaim<'_> {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        &self.bus.side.claimed(self.slot)[self.before()..]
+        &self.bus.side.claimed(self.room.slot)[self.before()..]
     }
 }
 
@@ -159,7 +166,7 @@ impl DerefMut for CallClaim<'_> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [u8] {
         let before = self.before();
-        &mut self.bus.side.claimed_mut(self.slot)[before..]
+        &mut self.bus.side.claimed_mut(self.room.slot)[before..]
     }
 }
 

@@ -7,6 +7,10 @@ use super::body::Body;
 pub(super) struct Notes {
     bodies: Vec<Body>,
     free: Vec<u32>,
+    /// The notes that are set aside: their numbers, and by which ticket.
+    aside: Vec<(u32, u64)>,
+    /// Notes set aside so far.
+    tickets: u64,
 }
 
 impl Notes {
@@ -26,6 +30,19 @@ impl Notes {
 
     pub(super) fn body_mut(&mut self, number: u32) -> &mut Body {
         &mut self.bodies[number as usize]
+    }
+
+    /// Sets a note aside. The number of its ticket.
+    pub(super) fn set_aside(&mut self, number: u32) -> u64 {
+        self.tickets += 1;
+        self.aside.push((number, self.tickets));
+        self.tickets
+    }
+
+    /// The number of the note that was set aside by this ticket.
+    pub(super) fn take_up(&mut self, ticket: u64) -> Option<u32> {
+        let at = self.aside.iter().position(|&(_, of)| of == ticket)?;
+        Some(self.aside.swap_remove(at).0)
     }
 
     /// Nobody looks at it any more.

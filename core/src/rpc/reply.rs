@@ -76,12 +76,12 @@ impl Drop for Reply<'_> {
 #[derive(Debug)]
 #[must_use = "somebody waits for the reply to a request"]
 pub struct Request<'a> {
-    bus: &'a mut RpcBus,
-    id: u32,
+    pub(super) bus: &'a mut RpcBus,
+    pub(super) id: u32,
     /// The number of a note's payload, which has no place any more.
-    note: Option<u32>,
-    type_id: u32,
-    deadline: Option<u64>,
+    pub(super) note: Option<u32>,
+    pub(super) type_id: u32,
+    pub(super) deadline: Option<u64>,
 }
 
 impl<'a> Request<'a> {

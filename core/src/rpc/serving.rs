@@ -58,6 +58,7 @@ impl RpcBus {
         if self.handler.is_none() {
             return Err(Cause::InvalidArgument { which: "set a handler with on_request before running" });
         }
+        self.side.check_no_claim()?;
         loop {
             while self.serve_by_handler()? {
                 // A busy peer leaves no moment in which nothing is there to serve.
@@ -84,6 +85,7 @@ impl RpcBus {
             return Err(Cause::InvalidArgument { which: "limit must be at least 1" });
         }
         self.side.check_readable()?;
+        self.side.check_no_claim()?;
         let mut served = 0;
         while served < limit {
             if self.serve_by_handler()? {
@@ -199,6 +201,7 @@ impl RpcBus {
     #[inline(always)]
     fn next_request(&mut self, patience: Patience) -> Result<Request<'_>, Cause> {
         self.side.check_readable()?;
+        self.side.check_no_claim()?;
         let mut looked = false;
         let opened = loop {
             if self.served.has_queued()
