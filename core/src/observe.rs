@@ -41,7 +41,7 @@ pub struct Stats {
     pub bells_rung: u64,
     /// Bells heard from the peer.
     pub bells_heard: u64,
-    /// Regions of memory that this end has made for long payloads, at the moment.
+    /// Regions that this end has made for long payloads, at the moment, those in a spill directory too.
     pub regions: u32,
     /// All their bytes.
     pub region_bytes: u64,
