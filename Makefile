@@ -12,7 +12,7 @@ ROUNDS ?= 100000000
 TIME ?= 600
 GIB ?= 64
 
-.PHONY: help run test check bench litmus miri loom tsan storm scribble crowd big soak header examples install docs clean
+.PHONY: help run test check bench results litmus miri loom tsan storm scribble crowd big soak header examples install docs clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ check: ## format and lints only
 
 bench: ## measure, beside the floors, and write a record (QUICK=1: test the harness only)
 	ci/bench.sh $(if $(QUICK),quick)
+
+results: ## the README's table of results, from the newest record
+	python3 bench/results.py
 
 litmus: ## ROUNDS=... publish/park races between two processes: no wake-up may be lost beyond the nap
 	ci/litmus.sh $(ROUNDS)

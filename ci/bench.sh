@@ -140,6 +140,7 @@ compare_in_turns() {
     compare "$@"
 }
 
+if [ "$mode" != quick ]; then python3 bench/results.py; fi
 if [ "${COMPARE:-yes}" = no ]; then
     echo "record: $folder, without other systems"
     exit 0

@@ -24,7 +24,7 @@ const SPAN: Duration = Duration::from_millis(20);
 /// A block holds at least this many messages at their distance.
 const GAPS: u32 = 20;
 /// And about this many of its longest messages, at the speed that memory has at the least where such messages are measured.
-const MESSAGES: u64 = 5;
+const MESSAGES: u64 = 3;
 const BYTES_PER_NS: u64 = 8;
 /// Payloads from here on are held against the rate of two alternating blocks.
 const BLOCK_FLOOR_FROM: usize = 16 << 10;
