@@ -477,6 +477,7 @@ fn a_passed_deadline_is_a_timeout_on_either_end_and_changes_nothing() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "Miri knows no membarrier, without which nobody asks for fences by habit")]
 fn fences_that_were_asked_for_by_habit_end_with_a_stream_and_those_that_somebody_relies_on_do_not() {
     for relies in [false, true] {
         let mut pair = pair(256, Wait::Park, Scheme::Barrier);
