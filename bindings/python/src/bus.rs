@@ -15,7 +15,7 @@ use crate::rx::RxGuard;
 use crate::shared::SharedBuffer;
 use crate::tx::TxGuard;
 use crate::waiting::LOOKS;
-use crate::{receiving, sending, stats};
+use crate::{numa, receiving, sending, stats};
 use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -50,7 +50,7 @@ impl Bus {
     }
 
     /// Takes the end out of a poller's care.
-    pub(crate) fn leave(&mut self, _py: Python<'_>, poller: &Bound<'_, Poller>) -> PyResult<()> {
+    pub(crate) fn leave(&mut self, poller: &Bound<'_, Poller>) -> PyResult<()> {
         self.end.get().leave(poller)
     }
 
@@ -96,7 +96,7 @@ impl Bus {
 impl Bus {
     /// Listens at `address` for one peer, and receives from it.
     #[staticmethod]
-    #[pyo3(signature = (address, capacity=None, *, timeout=Timeout::FOREVER, **options))]
+    #[pyo3(signature = (address, capacity=None, *, timeout=Timeout::FOREVER, **options), text_signature = "(address, capacity=None, *, timeout=None, **options)")]
     fn listen(
         py: Python<'_>,
         address: Address,
@@ -110,7 +110,7 @@ impl Bus {
 
     /// Connects to the listener at `address`, to send to it; waits up to `timeout` seconds for it to appear.
     #[staticmethod]
-    #[pyo3(signature = (address, *, timeout=Timeout::ZERO, **options))]
+    #[pyo3(signature = (address, *, timeout=Timeout::ZERO, **options), text_signature = "(address, *, timeout=0.0, **options)")]
     fn connect(
         py: Python<'_>,
         address: Address,
@@ -122,7 +122,7 @@ impl Bus {
     }
 
     /// Says goodbye, after waiting at most `linger` seconds until the peer has read everything. Closing again does nothing.
-    #[pyo3(signature = (*, linger=Timeout::ZERO))]
+    #[pyo3(signature = (*, linger=Timeout::ZERO), text_signature = "($self, *, linger=0.0)")]
     fn close(slf: &Bound<'_, Self>, linger: Timeout) -> PyResult<()> {
         let py = slf.py();
         let mut bus = enter(slf, "Bus")?;
@@ -173,7 +173,7 @@ impl Bus {
 #[pymethods]
 impl Bus {
     /// Sends a message: a copy of a bytes-like object, or an array of `empty` where it is.
-    #[pyo3(signature = (data, type_id=Id(0), *, timeout=Timeout::FOREVER, shared=None))]
+    #[pyo3(signature = (data, type_id=Id(0), *, timeout=Timeout::FOREVER, shared=None), text_signature = "($self, data, type_id=0, *, timeout=None, shared=None)")]
     fn send(
         slf: &Bound<'_, Self>,
         data: &Bound<'_, PyAny>,
@@ -196,7 +196,7 @@ impl Bus {
     }
 
     /// As `send`, if there is room now. Whether there was.
-    #[pyo3(signature = (data, type_id=Id(0)))]
+    #[pyo3(signature = (data, type_id=Id(0)), text_signature = "($self, data, type_id=0)")]
     fn try_send(slf: &Bound<'_, Self>, data: &Bound<'_, PyAny>, type_id: Id) -> PyResult<bool> {
         let (py, payload) = (slf.py(), Payload::of(data)?);
         let mut bus = enter(slf, "Bus")?;
@@ -207,7 +207,7 @@ impl Bus {
     }
 
     /// Sends all payloads of an iterable, in groups as large as there is room for. How many that were.
-    #[pyo3(signature = (payloads, type_id=Id(0), *, timeout=Timeout::FOREVER))]
+    #[pyo3(signature = (payloads, type_id=Id(0), *, timeout=Timeout::FOREVER), text_signature = "($self, payloads, type_id=0, *, timeout=None)")]
     fn send_many(slf: &Bound<'_, Self>, payloads: &Bound<'_, PyAny>, type_id: Id, timeout: Timeout) -> PyResult<usize> {
         let (py, deadline) = (slf.py(), timeout.deadline());
         // An iterator may run any code, also on this bus: not while the bus is entered.
@@ -228,13 +228,13 @@ impl Bus {
 
     /// Room for a payload of up to `size` bytes, to be written in place through `memoryview(tx)`. Leaving the with block sends
     /// `tx.actual_size` bytes of it; an exception there sends nothing.
-    #[pyo3(signature = (size, type_id=Id(0), *, timeout=Timeout::FOREVER))]
+    #[pyo3(signature = (size, type_id=Id(0), *, timeout=Timeout::FOREVER), text_signature = "($self, size, type_id=0, *, timeout=None)")]
     fn send_zero_copy(slf: &Bound<'_, Self>, size: Length, type_id: Id, timeout: Timeout) -> PyResult<TxGuard> {
         TxGuard::on_bus(slf, size, type_id, timeout)
     }
 
     /// A NumPy array in the memory that the peer will read. `send` knows it and copies nothing; it is read-only from then on.
-    #[pyo3(signature = (shape, dtype=None, *, timeout=Timeout::FOREVER))]
+    #[pyo3(signature = (shape, dtype=None, *, timeout=Timeout::FOREVER), text_signature = "($self, shape, dtype=None, *, timeout=None)")]
     fn empty<'py>(
         slf: &Bound<'py, Self>,
         shape: &Bound<'py, PyAny>,
@@ -253,7 +253,7 @@ impl Bus {
 #[pymethods]
 impl Bus {
     /// The next message, waiting for it.
-    #[pyo3(signature = (*, timeout=Timeout::FOREVER))]
+    #[pyo3(signature = (*, timeout=Timeout::FOREVER), text_signature = "($self, *, timeout=None)")]
     fn recv(slf: &Bound<'_, Self>, timeout: Timeout) -> PyResult<Message> {
         Self::next_message(slf, timeout)
     }
@@ -265,7 +265,7 @@ impl Bus {
     }
 
     /// The next message, to be looked at in place through `memoryview(rx)` and let go at the end of the with block.
-    #[pyo3(signature = (*, timeout=Timeout::FOREVER))]
+    #[pyo3(signature = (*, timeout=Timeout::FOREVER), text_signature = "($self, *, timeout=None)")]
     fn recv_zero_copy(slf: &Bound<'_, Self>, timeout: Timeout) -> PyResult<RxGuard> {
         let (py, deadline) = (slf.py(), timeout.deadline());
         Ok(RxGuard::new(py, Self::with(slf, |bus| receiving::receive(py, bus, LOOKS, deadline))?))
@@ -278,14 +278,14 @@ impl Bus {
     }
 
     /// Up to `max_msgs` messages that are there, waiting for the first.
-    #[pyo3(signature = (max_msgs=Length(64), *, timeout=Timeout::FOREVER))]
+    #[pyo3(signature = (max_msgs=Length(64), *, timeout=Timeout::FOREVER), text_signature = "($self, max_msgs=64, *, timeout=None)")]
     fn recv_many(slf: &Bound<'_, Self>, max_msgs: Length, timeout: Timeout) -> PyResult<Vec<Message>> {
         Self::many(slf, max_msgs, LOOKS, timeout, |received| Ok(Message::new(received)))
     }
 
     /// Up to `max_msgs` messages that are there, waiting for the first, to be looked at in place and let go together.
     /// `spin_threshold`: how often to look before other threads may run.
-    #[pyo3(signature = (max_msgs=Length(64), spin_threshold=Id(LOOKS), *, timeout=Timeout::FOREVER))]
+    #[pyo3(signature = (max_msgs=Length(64), spin_threshold=Id(LOOKS), *, timeout=Timeout::FOREVER), text_signature = "($self, max_msgs=64, spin_threshold=48, *, timeout=None)")]
     fn drain_batch(
         slf: &Bound<'_, Self>,
         max_msgs: Length,
@@ -359,6 +359,11 @@ impl Bus {
             bus.set_wait(wait);
             Ok(())
         })
+    }
+
+    /// Says on which NUMA node this end's memory is to be. There is nothing to do where there is one node.
+    fn set_numa_node(slf: &Bound<'_, Self>, node: Length) -> PyResult<()> {
+        Self::with(slf, |_| numa::check(slf.py(), node))
     }
 
     /// Whether to wait by looking without a pause, which takes a processor.

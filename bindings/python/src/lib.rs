@@ -27,6 +27,7 @@ mod bus;
 mod dispatch;
 mod listener;
 mod message;
+mod numa;
 mod poller;
 mod rpc;
 mod rpc_claims;

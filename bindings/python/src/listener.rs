@@ -69,13 +69,13 @@ impl Listener {
     }
 
     /// The next session, waiting for it: its receiving end.
-    #[pyo3(signature = (*, timeout=Timeout::FOREVER))]
+    #[pyo3(signature = (*, timeout=Timeout::FOREVER), text_signature = "($self, *, timeout=None)")]
     fn accept_bus(slf: &Bound<'_, Self>, timeout: Timeout) -> PyResult<Bus> {
         Self::accept(slf, timeout, slipring::Listener::accept_bus_until).map(Bus::open)
     }
 
     /// The next session for calls, waiting for it.
-    #[pyo3(signature = (*, timeout=Timeout::FOREVER))]
+    #[pyo3(signature = (*, timeout=Timeout::FOREVER), text_signature = "($self, *, timeout=None)")]
     fn accept_rpc(slf: &Bound<'_, Self>, timeout: Timeout) -> PyResult<RpcBus> {
         Self::accept(slf, timeout, slipring::Listener::accept_rpc_until).map(RpcBus::open)
     }

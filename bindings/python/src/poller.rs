@@ -131,16 +131,16 @@ impl Poller {
     fn remove(slf: &Bound<'_, Self>, end: &Bound<'_, PyAny>) -> PyResult<()> {
         let py = slf.py();
         if let Ok(bus) = end.cast::<Bus>() {
-            return enter(bus, "Bus")?.leave(py, slf);
+            return enter(bus, "Bus")?.leave(slf);
         }
         if let Ok(rpc) = end.cast::<RpcBus>() {
-            return enter(rpc, "RpcBus")?.leave(py, slf);
+            return enter(rpc, "RpcBus")?.leave(slf);
         }
         Err(invalid(py, "this is no session of the poller's; a listener is taken out by closing it"))
     }
 
     /// Waits until something is ready, and answers with all that are. An empty list if `notify` ended the wait.
-    #[pyo3(signature = (*, timeout=Timeout::FOREVER))]
+    #[pyo3(signature = (*, timeout=Timeout::FOREVER), text_signature = "($self, *, timeout=None)")]
     fn wait<'py>(slf: &Bound<'py, Self>, timeout: Timeout) -> PyResult<Bound<'py, PyList>> {
         let (py, deadline) = (slf.py(), timeout.deadline());
         let mut poller = enter(slf, "Poller")?;

@@ -12,7 +12,7 @@ use crate::rx::RxGuard;
 use crate::shared::SharedBuffer;
 use crate::tx::TxGuard;
 use crate::waiting::patiently;
-use crate::{dispatch, options, receiving, rpc_claims, sending, stats};
+use crate::{dispatch, numa, options, receiving, rpc_claims, sending, stats};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use slipring::{CallId, Cause, Deadline, Wait};
@@ -50,7 +50,7 @@ impl RpcBus {
     }
 
     /// Takes the end out of a poller's care.
-    pub(crate) fn leave(&mut self, _py: Python<'_>, poller: &Bound<'_, Poller>) -> PyResult<()> {
+    pub(crate) fn leave(&mut self, poller: &Bound<'_, Poller>) -> PyResult<()> {
         self.end.get().leave(poller)
     }
 
@@ -165,7 +165,7 @@ impl RpcBus {
 impl RpcBus {
     /// Listens at `address` for one peer. `cap_fwd`: bytes of the ring from the connecting end to this one; `cap_rev`: of the other.
     #[staticmethod]
-    #[pyo3(signature = (address, cap_fwd=None, cap_rev=None, *, timeout=Timeout::FOREVER, **options))]
+    #[pyo3(signature = (address, cap_fwd=None, cap_rev=None, *, timeout=Timeout::FOREVER, **options), text_signature = "(address, cap_fwd=None, cap_rev=None, *, timeout=None, **options)")]
     fn listen(
         py: Python<'_>,
         address: Address,
@@ -180,7 +180,7 @@ impl RpcBus {
 
     /// Connects to the listener at `address`; waits up to `timeout` seconds for it to appear.
     #[staticmethod]
-    #[pyo3(signature = (address, *, timeout=Timeout::ZERO, **options))]
+    #[pyo3(signature = (address, *, timeout=Timeout::ZERO, **options), text_signature = "(address, *, timeout=0.0, **options)")]
     fn connect(
         py: Python<'_>,
         address: Address,
@@ -192,7 +192,7 @@ impl RpcBus {
     }
 
     /// Says goodbye, after waiting at most `linger` seconds until the peer has read everything. Closing again does nothing.
-    #[pyo3(signature = (*, linger=Timeout::ZERO))]
+    #[pyo3(signature = (*, linger=Timeout::ZERO), text_signature = "($self, *, linger=0.0)")]
     fn close(slf: &Bound<'_, Self>, linger: Timeout) -> PyResult<()> {
         let py = slf.py();
         let mut rpc = enter(slf, "RpcBus")?;
@@ -248,7 +248,7 @@ impl RpcBus {
 #[pymethods]
 impl RpcBus {
     /// Sends a request and answers with its id, for `wait`.
-    #[pyo3(signature = (payload, msg_type=Id(0), *, timeout=Timeout::FOREVER, shared=None))]
+    #[pyo3(signature = (payload, msg_type=Id(0), *, timeout=Timeout::FOREVER, shared=None), text_signature = "($self, payload, msg_type=0, *, timeout=None, shared=None)")]
     fn call(
         slf: &Bound<'_, Self>,
         payload: &Bound<'_, PyAny>,
@@ -261,7 +261,7 @@ impl RpcBus {
     }
 
     /// As `call`, or None if there is no room for it now.
-    #[pyo3(signature = (payload, msg_type=Id(0)))]
+    #[pyo3(signature = (payload, msg_type=Id(0)), text_signature = "($self, payload, msg_type=0)")]
     fn try_call(slf: &Bound<'_, Self>, payload: &Bound<'_, PyAny>, msg_type: Id) -> PyResult<Option<u32>> {
         let (py, data) = (slf.py(), Payload::of(payload)?);
         let bytes = data.bytes();
@@ -272,7 +272,7 @@ impl RpcBus {
     }
 
     /// The reply to a call, waiting for it. After a Timeout the call is still under way: wait again, or cancel it.
-    #[pyo3(signature = (correlation_id, *, timeout=Timeout::FOREVER))]
+    #[pyo3(signature = (correlation_id, *, timeout=Timeout::FOREVER), text_signature = "($self, correlation_id, *, timeout=None)")]
     fn wait(slf: &Bound<'_, Self>, correlation_id: Id, timeout: Timeout) -> PyResult<RxGuard> {
         let reply = Self::await_reply(slf, CallId::from_number(correlation_id.0), timeout.deadline())?;
         Ok(RxGuard::new(slf.py(), reply))
@@ -286,7 +286,7 @@ impl RpcBus {
     }
 
     /// Calls, waits, and answers with the reply's payload.
-    #[pyo3(signature = (payload, msg_type=Id(0), *, timeout=Timeout::FOREVER, shared=None))]
+    #[pyo3(signature = (payload, msg_type=Id(0), *, timeout=Timeout::FOREVER, shared=None), text_signature = "($self, payload, msg_type=0, *, timeout=None, shared=None)")]
     fn request<'py>(
         slf: &Bound<'py, Self>,
         payload: &Bound<'py, PyAny>,
@@ -299,7 +299,7 @@ impl RpcBus {
     }
 
     /// As `request`, but the reply can be looked at in place.
-    #[pyo3(signature = (payload, msg_type=Id(0), *, timeout=Timeout::FOREVER, shared=None))]
+    #[pyo3(signature = (payload, msg_type=Id(0), *, timeout=Timeout::FOREVER, shared=None), text_signature = "($self, payload, msg_type=0, *, timeout=None, shared=None)")]
     fn request_view(
         slf: &Bound<'_, Self>,
         payload: &Bound<'_, PyAny>,
@@ -312,7 +312,7 @@ impl RpcBus {
     }
 
     /// Sends a request of which nobody awaits a reply.
-    #[pyo3(signature = (payload, msg_type=Id(0), *, timeout=Timeout::FOREVER))]
+    #[pyo3(signature = (payload, msg_type=Id(0), *, timeout=Timeout::FOREVER), text_signature = "($self, payload, msg_type=0, *, timeout=None)")]
     fn note(slf: &Bound<'_, Self>, payload: &Bound<'_, PyAny>, msg_type: Id, timeout: Timeout) -> PyResult<()> {
         let (py, deadline, data) = (slf.py(), timeout.deadline(), Payload::of(payload)?);
         Self::with(slf, |rpc| sending::note(py, rpc, msg_type.0, data.bytes(), deadline))
@@ -327,14 +327,14 @@ impl RpcBus {
     }
 
     /// Room for a request of up to `size` bytes, to be written in place. Once sent, `tx.correlation_id` is its call.
-    #[pyo3(signature = (size, msg_type=Id(0), *, timeout=Timeout::FOREVER))]
+    #[pyo3(signature = (size, msg_type=Id(0), *, timeout=Timeout::FOREVER), text_signature = "($self, size, msg_type=0, *, timeout=None)")]
     fn call_zero_copy(slf: &Bound<'_, Self>, size: Length, msg_type: Id, timeout: Timeout) -> PyResult<TxGuard> {
         rpc_claims::request(slf, size, msg_type, timeout)
     }
 
     /// A NumPy array in the memory that the peer will read. `call`, `request` and `reply` know it and copy nothing; it is read-only
     /// from then on.
-    #[pyo3(signature = (shape, dtype=None, *, timeout=Timeout::FOREVER))]
+    #[pyo3(signature = (shape, dtype=None, *, timeout=Timeout::FOREVER), text_signature = "($self, shape, dtype=None, *, timeout=None)")]
     fn empty<'py>(
         slf: &Bound<'py, Self>,
         shape: &Bound<'py, PyAny>,
@@ -353,7 +353,7 @@ impl RpcBus {
 #[pymethods]
 impl RpcBus {
     /// The next request, waiting for it. Reply by its `correlation_id`, at once or later.
-    #[pyo3(signature = (*, timeout=Timeout::FOREVER))]
+    #[pyo3(signature = (*, timeout=Timeout::FOREVER), text_signature = "($self, *, timeout=None)")]
     fn serve(slf: &Bound<'_, Self>, timeout: Timeout) -> PyResult<RxGuard> {
         let (py, deadline) = (slf.py(), timeout.deadline());
         Ok(RxGuard::new(py, Self::with(slf, |rpc| receiving::serve(py, rpc, deadline))?))
@@ -366,7 +366,7 @@ impl RpcBus {
     }
 
     /// Replies to an open request. `timeout`: how long a long reply may wait for memory; by default not at all.
-    #[pyo3(signature = (correlation_id, payload, msg_type=Id(0), *, timeout=Timeout::ZERO, shared=None))]
+    #[pyo3(signature = (correlation_id, payload, msg_type=Id(0), *, timeout=Timeout::ZERO, shared=None), text_signature = "($self, correlation_id, payload, msg_type=0, *, timeout=0.0, shared=None)")]
     fn reply(
         slf: &Bound<'_, Self>,
         correlation_id: Id,
@@ -393,7 +393,7 @@ impl RpcBus {
     }
 
     /// Room for a reply of up to `size` bytes, to be written in place.
-    #[pyo3(signature = (correlation_id, size, msg_type=Id(0), *, timeout=Timeout::FOREVER))]
+    #[pyo3(signature = (correlation_id, size, msg_type=Id(0), *, timeout=Timeout::FOREVER), text_signature = "($self, correlation_id, size, msg_type=0, *, timeout=None)")]
     fn reply_zero_copy(
         slf: &Bound<'_, Self>,
         correlation_id: Id,
@@ -405,7 +405,7 @@ impl RpcBus {
     }
 
     /// Serves one request by the handler of its message type. For RpcDispatcher.
-    #[pyo3(signature = (handlers, timeout=Timeout::FOREVER, /))]
+    #[pyo3(signature = (handlers, timeout=Timeout::FOREVER, /), text_signature = "($self, handlers, timeout=None, /)")]
     fn _serve_once(slf: &Bound<'_, Self>, handlers: &Bound<'_, PyDict>, timeout: Timeout) -> PyResult<()> {
         match dispatch::once(slf, handlers, timeout.deadline())? {
             Some(failed) => Err(failed),
@@ -480,6 +480,11 @@ impl RpcBus {
             rpc.set_wait(wait);
             Ok(())
         })
+    }
+
+    /// Says on which NUMA node this end's memory is to be. There is nothing to do where there is one node.
+    fn set_numa_node(slf: &Bound<'_, Self>, node: Length) -> PyResult<()> {
+        Self::with(slf, |_| numa::check(slf.py(), node))
     }
 
     /// Whether to wait by looking without a pause, which takes a processor.

@@ -50,7 +50,7 @@ from .errors import (
     WrongThread,
 )
 from .rpc import MSG_TYPE_ERROR, RpcDispatcher, RpcEndpoint, rpc
-from .settings import Backend, Trust, Wait
+from .settings import Backend, ListenerOptions, Options, Trust, Wait
 from .type_ids import make_type_id, msg_type, route_id
 
 __all__ = [
@@ -67,9 +67,11 @@ __all__ = [
     "Forked",
     "InvalidArgument",
     "Listener",
+    "ListenerOptions",
     "Message",
     "NotFound",
     "Notifier",
+    "Options",
     "OutOfMemory",
     "Overloaded",
     "PeerDied",

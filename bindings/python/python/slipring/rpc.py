@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import functools
-import logging
 import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar, overload
 
 from ._native import RpcBus
-from .errors import InvalidArgument
+from .dispatching import MSG_TYPE_ERROR, log_failure
+from .errors import InvalidArgument, NotFound
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-MSG_TYPE_ERROR = 0xFFFF
-"""The type of a reply that says that a call could not be served. Its payload is the call's message type, ``!H``."""
-
 Handler = Callable[[memoryview], "Buffer"]
 T = TypeVar("T")
-
-_logger = logging.getLogger("slipring.rpc")
 
 
 def _decode_error(payload: Buffer) -> int:
@@ -44,7 +39,9 @@ class RpcEndpoint:
         return self.handler(payload)
 
     @overload
-    def call(self, bus: RpcBus, payload: Buffer, on_response: None = None, *, timeout: float | None = None) -> bytes: ...
+    def call(
+        self, bus: RpcBus, payload: Buffer, on_response: None = None, *, timeout: float | None = None
+    ) -> bytes: ...
     @overload
     def call(
         self, bus: RpcBus, payload: Buffer, on_response: Callable[[memoryview], T], *, timeout: float | None = None
@@ -99,6 +96,13 @@ class RpcDispatcher:
         self._handlers[endpoint.msg_type] = endpoint.handler
         return endpoint
 
+    def handler_of(self, msg_type: int) -> Handler:
+        """The handler of a message type. NotFound: there is none."""
+        try:
+            return self._handlers[msg_type]
+        except KeyError:
+            raise NotFound(f"no handler is registered for message type {msg_type}") from None
+
     def serve_once(self, bus: RpcBus, *, timeout: float | None = None) -> None:
         """Serves one call, waiting for it. What its handler raised is raised after the caller was told; NotFound: it has none."""
         bus._serve_once(self._handlers, timeout)
@@ -109,7 +113,7 @@ class RpcDispatcher:
         What handlers raise is logged, and the serving goes on.
         """
         try:
-            bus._serve_forever(self._handlers, _log_failure)
+            bus._serve_forever(self._handlers, log_failure)
         except ConnectionError:
             if bus.closed or bus.state != "closed":
                 raise
@@ -120,10 +124,6 @@ class RpcDispatcher:
         So both ends can call each other, out of their handlers too. The connecting end has to be opened with ``serves=True``.
         """
         bus._serve_while_waiting(self._handlers)
-
-
-def _log_failure(error: Exception) -> None:
-    _logger.error("a handler failed: %s", error, exc_info=error)
 
 
 __all__ = ["MSG_TYPE_ERROR", "Handler", "RpcDispatcher", "RpcEndpoint", "rpc"]
