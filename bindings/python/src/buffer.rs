@@ -9,8 +9,7 @@
 
 use crate::error::{OrRaise, invalid};
 use crate::{block::Block, message::Message, rx::RxGuard, shared::SharedBuffer, tx::TxGuard};
-use pyo3::buffer::PyUntypedBuffer;
-use pyo3::exceptions::{PyBufferError, PyTypeError};
+use pyo3::exceptions::{PyBufferError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -267,8 +266,7 @@ where
 /// The bytes of an object that somebody gives us, for the length of a call.
 pub(crate) enum Payload<'a, 'py> {
     Bytes(&'a Bound<'py, PyBytes>),
-    /// The buffer's address and length do not change before it is released, by the protocol.
-    Held(PyUntypedBuffer),
+    Held(Held<'py>),
 }
 
 impl<'a, 'py> Payload<'a, 'py> {
@@ -281,45 +279,77 @@ impl<'a, 'py> Payload<'a, 'py> {
         }
     }
 
-    fn held(data: &Bound<'py, PyAny>) -> PyResult<PyUntypedBuffer> {
+    fn held(data: &Bound<'py, PyAny>) -> PyResult<Held<'py>> {
         let py = data.py();
-        let buffer = match PyUntypedBuffer::get(data) {
-            Ok(buffer) => buffer,
+        match Held::of(data) {
             Err(error) if error.is_instance_of::<PyTypeError>(py) => {
                 if !data.hasattr("__dlpack__")? {
                     return Err(no_bytes(data));
                 }
-                let array = py.import("slipring._arrays")?.call_method1("from_dlpack", (data,))?;
-                PyUntypedBuffer::get(&array)?
+                Held::of(&py.import("slipring._arrays")?.call_method1("from_dlpack", (data,))?)
             }
-            Err(error) => return Err(error),
-        };
-        if buffer.is_c_contiguous() {
-            return Ok(buffer);
+            Err(error) if error.is_instance_of::<PyBufferError>(py) || error.is_instance_of::<PyValueError>(py) => {
+                let text = format!(
+                    "the payload is not in one piece ({}): copy it, as by numpy.ascontiguousarray",
+                    error.value(py)
+                );
+                Err(invalid(py, text))
+            }
+            held => held,
         }
-        let text = "the payload is not in one piece (C-contiguous): copy it, for example by numpy.ascontiguousarray";
-        Err(invalid(py, text))
     }
 
     /// The bytes. Whoever changes them on another thread while this call lets others run sends a mixture of old and new.
     #[inline]
-    #[expect(unsafe_code, reason = "a buffer is an address")]
     pub(crate) fn bytes(&self) -> &[u8] {
         match self {
             Self::Bytes(bytes) => bytes.as_bytes(),
-            Self::Held(buffer) if buffer.len_bytes() == 0 => &[],
-            Self::Held(buffer) => {
-                // SAFETY: the exporter keeps so many bytes in one piece at this address until the buffer is released, which is
-                // when `self` drops. That nobody writes to them meanwhile is, as in every call of Python's that lets other threads
-                // run while it reads a buffer, up to who shares them: they are only ever copied, byte by byte.
-                unsafe { std::slice::from_raw_parts(buffer.buf_ptr().cast::<u8>(), buffer.len_bytes()) }
-            }
+            Self::Held(held) => held.bytes(),
         }
     }
 
     /// The address of the first byte.
     pub(crate) fn address(&self) -> usize {
-        self.bytes().as_ptr().addr()
+        match self {
+            Self::Bytes(bytes) => bytes.as_bytes().as_ptr().addr(),
+            Self::Held(held) => held.view.buf.addr(),
+        }
+    }
+}
+
+/// The buffer of another object, in one piece, until this drops.
+pub(crate) struct Held<'py> {
+    /// In a box, because an exporter may remember where it is.
+    view: Box<ffi::Py_buffer>,
+    py: Python<'py>,
+}
+
+#[expect(unsafe_code, reason = "the buffer protocol")]
+impl<'py> Held<'py> {
+    fn of(data: &Bound<'py, PyAny>) -> PyResult<Self> {
+        let mut view = Box::new(ffi::Py_buffer::new());
+        // SAFETY: `data` is an object and `view` a buffer structure that may be written. What is asked for is bytes in one piece.
+        let got = unsafe { ffi::PyObject_GetBuffer(data.as_ptr(), &raw mut *view, ffi::PyBUF_SIMPLE) };
+        if got == 0 { Ok(Self { view, py: data.py() }) } else { Err(PyErr::fetch(data.py())) }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        if self.view.buf.is_null() || self.view.len <= 0 {
+            return &[];
+        }
+        // SAFETY: the exporter keeps so many bytes in one piece at this address until the buffer is released, which is when `self`
+        // drops. That nobody writes to them meanwhile is, as in every call of Python's that lets other threads run while it reads a
+        // buffer, up to who shares them: they are only ever copied, byte by byte.
+        unsafe { std::slice::from_raw_parts(self.view.buf.cast::<u8>(), self.view.len as usize) }
+    }
+}
+
+#[expect(unsafe_code, reason = "the buffer protocol")]
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let _attached = self.py;
+        // SAFETY: the view was filled by `of`, is released this once, and this thread is attached to the interpreter.
+        unsafe { ffi::PyBuffer_Release(&raw mut *self.view) };
     }
 }
 

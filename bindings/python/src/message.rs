@@ -90,8 +90,9 @@ impl Message {
             return Ok(py.NotImplemented().into_bound(py));
         };
         let same = slf.is(other) || {
-            let mine = (slf.borrow().type_id, slf.borrow_mut().data(py)?);
-            mine.0 == other.borrow().type_id && mine.1.as_bytes() == other.borrow_mut().data(py)?.as_bytes()
+            let (mine, theirs) = (slf.borrow().type_id, other.borrow().type_id);
+            let data = slf.borrow_mut().data(py)?;
+            mine == theirs && data.as_bytes() == other.borrow_mut().data(py)?.as_bytes()
         };
         Ok((same == matches!(op, CompareOp::Eq)).into_pyobject(py)?.to_owned().into_any())
     }

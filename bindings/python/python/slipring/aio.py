@@ -11,8 +11,9 @@ import asyncio
 import collections
 import inspect
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from . import _native
@@ -49,7 +50,7 @@ class _End(Generic[E]):
     """An end, and the tasks that wait until its descriptor is readable."""
 
     def __init__(self, native: E) -> None:
-        self.native = native
+        self.native: E = native
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watched: int | None = None
         self._waiting: set[asyncio.Future[None]] = set()
@@ -287,7 +288,7 @@ class RpcBus(_End[_native.RpcBus]):
         if reply is not None:
             self._pump()
             return reply
-        waiter = loop.create_future()
+        waiter: asyncio.Future[_native.RxGuard] = loop.create_future()
         self._calls[correlation_id] = waiter
         self._pump()
         try:
@@ -330,7 +331,7 @@ class RpcBus(_End[_native.RpcBus]):
         if self._backlog:
             return self._backlog.popleft()
         loop = self._watch()
-        waiter = loop.create_future()
+        waiter: asyncio.Future[_native.RxGuard] = loop.create_future()
         self._servers.append(waiter)
         self._pump()
         try:
@@ -364,7 +365,7 @@ class RpcBus(_End[_native.RpcBus]):
                 if answering is not None:
                     group.create_task(answering)
 
-    def _answer(self, dispatcher: RpcDispatcher, request: _native.RxGuard) -> Awaitable[None] | None:
+    def _answer(self, dispatcher: RpcDispatcher, request: _native.RxGuard) -> Coroutine[Any, Any, None] | None:
         """Serves a request; what is left of it is awaited."""
         try:
             result = dispatcher.handler_of(request.msg_type)(memoryview(request))
@@ -404,7 +405,7 @@ class RpcBus(_End[_native.RpcBus]):
     def _give_replies(self) -> bool:
         given = False
         for call, waiter in list(self._calls.items()):
-            if not waiter.done() and self._give(waiter, lambda call=call: self.native.try_wait(call)):
+            if not waiter.done() and self._give(waiter, partial(self.native.try_wait, call)):
                 given = True
         return given
 
