@@ -11,7 +11,7 @@ HOURS ?= 1
 ROUNDS ?= 100000000
 TIME ?= 600
 
-.PHONY: help run test check bench litmus miri loom tsan storm scribble soak docs clean
+.PHONY: help run test check bench litmus miri loom tsan storm scribble soak wheel docs clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ scribble: ## TIME=... seconds of sessions with a peer that writes over its own w
 
 soak: ## HOURS=... of storms and streams, one after the other
 	ci/soak.sh $(HOURS)
+
+wheel: ## the Python package: wheel and source distribution into dist/, tried out in a fresh environment
+	ci/python.sh wheel
 
 docs: ## the API pages
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps -p slipring
