@@ -55,8 +55,8 @@ say "build"
 cd bindings/python
 if command -v ruff >/dev/null; then
     say "lints"
-    ruff format --check .
-    ruff check .
+    ruff format --check --config pyproject.toml . "$root/examples/python"
+    ruff check --config pyproject.toml . "$root/examples/python"
 fi
 say "types"
 mypy python/slipring "$root/examples/python"

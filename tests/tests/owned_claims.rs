@@ -179,7 +179,7 @@ fn what_was_sent_and_kept_is_not_used_again_before_it_is_let_go() {
     let _watchdog = watchdog("kept claims");
     let (mut sends, mut receives) = bus_pair(&options().memory_limit(MIB), &options());
     // All the memory there is, several times over: what comes back too soon would be written over.
-    let mut kept: Vec<_> = (0..8)
+    let kept: Vec<_> = (0..8)
         .map(|number| {
             let mut claim = sends.claim_owned_until(64 << 10, soon()).expect("a block");
             fill(&mut claim, number);
@@ -203,7 +203,7 @@ fn what_was_sent_and_kept_is_not_used_again_before_it_is_let_go() {
     fill(&mut last, 200);
     let used = last.len();
     let last = sends.publish_kept(frames::type_id(200), last, used).expect("a claim is sent");
-    thread::spawn(move || drop((kept.drain(..).collect::<Vec<_>>(), last))).join().expect("no panic");
+    thread::spawn(move || drop((kept, last))).join().expect("no panic");
     expect(&mut receives, 200);
     drop(receives.try_recv());
     // All of the memory is to be had again.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const LONGEST: usize = 600;
 
 /// Where `unsafe` may stand, and why.
-const UNSAFE: [(&str, &str); 12] = [
+const UNSAFE: [(&str, &str); 13] = [
     ("core/src/span.rs", "reads and writes shared memory"),
     ("core/src/span/", "reads and writes shared memory"),
     ("core/src/sys/", "calls the kernel"),
@@ -18,6 +18,7 @@ const UNSAFE: [(&str, &str); 12] = [
     ("core/src/arena/memory.rs", "hands out payloads in place"),
     ("core/src/returns/held.rs", "hands out payloads in place"),
     ("bindings/python/src/buffer.rs", "shows Python bytes in place"),
+    ("bindings/python/src/dlpack.rs", "lends them to other libraries of Python"),
     ("bench/src/floor", "shows what the hardware can do without us"),
     ("tests/", "breaks what must not be broken"),
     ("fuzz/", "breaks what must not be broken"),

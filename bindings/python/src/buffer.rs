@@ -353,6 +353,12 @@ impl Drop for Held<'_> {
     }
 }
 
+/// Where the bytes of a view are, and how many.
+pub(crate) fn place_of(view: &Bound<'_, PyAny>) -> PyResult<(*mut std::ffi::c_void, usize)> {
+    let held = Held::of(view)?;
+    Ok((held.view.buf, held.bytes().len()))
+}
+
 fn no_bytes(data: &Bound<'_, PyAny>) -> PyErr {
     let name = data.get_type().name().map(|name| name.to_string()).unwrap_or_default();
     let hint = if name == "str" { ": text has to be encoded first, for example by .encode()" } else { "" };

@@ -3,7 +3,7 @@
 //! Nothing is decided here. A call checks its arguments, asks the core, and turns the answer into Python objects, or its cause into
 //! an exception (`error.rs`). Three things are particular to Python, and each has its file: how a wait lets other threads run and
 //! hears signals (`waiting.rs`), how one end is kept to one thread at a time (`end.rs`), and how bytes are shown without a copy for
-//! as long as anybody looks at them (`buffer.rs`). Unsafe code stands in `buffer.rs` alone.
+//! as long as anybody looks at them (`buffer.rs`). Unsafe code stands in `buffer.rs` and `dlpack.rs` alone.
 #![deny(unsafe_code)]
 
 mod error;
@@ -14,6 +14,7 @@ mod options;
 mod waiting;
 
 mod buffer;
+mod dlpack;
 mod payload;
 
 mod block;

@@ -9,6 +9,9 @@ use pyo3::basic::CompareOp;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyType};
 
+/// A class, and what to call it with.
+type Reduced<'py> = (Bound<'py, PyType>, (u32, Bound<'py, PyBytes>));
+
 /// A received message, to be kept for as long as one likes.
 ///
 /// `data` is its payload as bytes. A `memoryview` of the message itself shows a long payload where the sender wrote it, without a
@@ -102,7 +105,7 @@ impl Message {
     }
 
     /// A message pickles as its bytes; shared objects do not go along.
-    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<(Bound<'py, PyType>, (u32, Bound<'py, PyBytes>))> {
+    fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Reduced<'py>> {
         let py = slf.py();
         let mut message = slf.borrow_mut();
         Ok((slf.get_type(), (message.type_id, message.data(py)?)))

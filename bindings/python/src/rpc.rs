@@ -445,6 +445,12 @@ impl RpcBus {
         Self::with(slf, |rpc| Ok(stats::state(rpc.state())))
     }
 
+    /// How many frames have arrived. For `slipring.aio`: whether a look has read something for others.
+    #[getter]
+    fn _arrived(slf: &Bound<'_, Self>) -> PyResult<u64> {
+        Self::with(slf, |rpc| Ok(rpc.stats().frames_received))
+    }
+
     /// How many calls of this end are under way.
     #[getter]
     fn in_flight(slf: &Bound<'_, Self>) -> PyResult<u32> {

@@ -5,7 +5,7 @@ use crate::buffer::{Bytes, private};
 use crate::error::OrRaise;
 use crate::rpc::RpcBus;
 use crate::sending;
-use crate::tx::{Target, TxGuard};
+use crate::tx::{Target, TxGuard, Unsent, unsent};
 use crate::waiting::patiently;
 use pyo3::prelude::*;
 use slipring::{Cause, OwnedClaim, OwnedClaimError};
@@ -45,7 +45,7 @@ fn send_claim<R>(
     rpc: &Bound<'_, RpcBus>,
     claim: OwnedClaim,
     send: impl FnOnce(&mut slipring::RpcBus, OwnedClaim) -> Result<R, OwnedClaimError>,
-) -> Result<R, (Bytes, PyErr)> {
+) -> Result<R, Unsent> {
     let mut open = Some(claim);
     let sent = RpcBus::with(rpc, |end| {
         let Some(claim) = open.take() else { return Err(Cause::Closed).or_raise(rpc.py()) };
@@ -57,7 +57,7 @@ fn send_claim<R>(
             }
         }
     });
-    sent.map_err(|error| (open.map_or_else(|| Bytes::Private(Box::default()), Bytes::Draft), error))
+    sent.map_err(|error| unsent(open.map_or_else(|| Bytes::Private(Box::default()), Bytes::Draft), error))
 }
 
 /// Sends the first `used` bytes of `bytes` as a request, and answers with its call.
@@ -67,7 +67,7 @@ pub(crate) fn send_request(
     type_id: u32,
     used: usize,
     timeout: Timeout,
-) -> Result<u32, (Bytes, PyErr)> {
+) -> Result<u32, Unsent> {
     let (py, deadline) = (rpc.py(), timeout.deadline());
     match bytes {
         Bytes::Draft(claim) => send_claim(rpc, claim, |rpc, claim| {
@@ -93,7 +93,7 @@ pub(crate) fn send_request(
         other => {
             let payload = private(&other)[..used].to_vec();
             let sent = RpcBus::with(rpc, |rpc| sending::call(py, rpc, type_id, &payload, deadline));
-            sent.map(|call| call.number()).map_err(|error| (other, error))
+            sent.map(|call| call.number()).map_err(|error| unsent(other, error))
         }
     }
 }
@@ -105,12 +105,12 @@ pub(crate) fn send_reply(
     bytes: Bytes,
     type_id: u32,
     used: usize,
-) -> Result<(), (Bytes, PyErr)> {
+) -> Result<(), Unsent> {
     match bytes {
         Bytes::Draft(claim) => send_claim(rpc, claim, |rpc, claim| rpc.reply_owned(id, type_id, claim, used)),
         other => {
             let sent = RpcBus::with(rpc, |end| end.reply(id, type_id, &private(&other)[..used]).or_raise(rpc.py()));
-            sent.map_err(|error| (other, error))
+            sent.map_err(|error| unsent(other, error))
         }
     }
 }

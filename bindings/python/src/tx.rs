@@ -8,7 +8,15 @@ use crate::error::{OrRaise, invalid};
 use crate::rpc::RpcBus;
 use crate::{rpc_claims, sending};
 use pyo3::prelude::*;
-use slipring::OwnedClaimError;
+use slipring::{Cause, OwnedClaimError};
+
+/// Bytes that could not be sent, and why.
+pub(crate) type Unsent = Box<(Bytes, PyErr)>;
+
+#[cold]
+pub(crate) fn unsent(bytes: Bytes, error: PyErr) -> Unsent {
+    Box::new((bytes, error))
+}
 
 /// What a payload is sent as, and by what.
 pub(crate) enum Target {
@@ -48,7 +56,7 @@ impl TxGuard {
             bus.try_claim(0)
                 .map(drop)
                 .or_else(|cause| match cause {
-                    slipring::Cause::Full => Ok(()),
+                    Cause::Full => Ok(()),
                     other => Err(other),
                 })
                 .or_raise(py)?;
@@ -58,30 +66,28 @@ impl TxGuard {
     }
 
     /// Sends what was written, by the core. Bytes that could not be sent come back.
-    fn send(&self, py: Python<'_>, bytes: Bytes) -> Result<Option<u32>, (Bytes, PyErr)> {
+    fn send(&self, py: Python<'_>, bytes: Bytes) -> Result<Option<u32>, Unsent> {
         let used = self.actual_size;
         match &self.target {
             Target::Message(bus) => match bytes {
                 Bytes::Draft(claim) => {
-                    let mut claim = Some(claim);
+                    let mut open = Some(claim);
                     let sent = Bus::with(bus.bind(py), |bus| {
-                        let taken = claim.take().expect("it is sent once");
-                        bus.publish_owned(self.type_id, taken, used)
-                            .map_err(|OwnedClaimError { claim: back, cause }| {
-                                claim = Some(back);
-                                cause
-                            })
-                            .or_raise(py)
+                        let Some(claim) = open.take() else { return Err(Cause::Closed).or_raise(py) };
+                        bus.publish_owned(self.type_id, claim, used).or_else(|OwnedClaimError { claim, cause }| {
+                            open = Some(claim);
+                            Err(cause).or_raise(py)
+                        })
                     });
-                    sent.map(|()| None)
-                        .map_err(|error| (claim.map_or(Bytes::Private(Box::default()), Bytes::Draft), error))
+                    let back = |error| unsent(open.map_or_else(|| Bytes::Private(Box::default()), Bytes::Draft), error);
+                    sent.map(|()| None).map_err(back)
                 }
                 other => {
                     let payload = private(&other)[..used].to_vec();
                     let sent = Bus::with(bus.bind(py), |bus| {
                         sending::publish(py, bus, self.type_id, &payload, self.timeout.deadline())
                     });
-                    sent.map(|()| None).map_err(|error| (other, error))
+                    sent.map(|()| None).map_err(|error| unsent(other, error))
                 }
             },
             Target::Request(rpc) => {
@@ -148,9 +154,9 @@ impl TxGuard {
                 guard.correlation_id = id;
                 Ok(())
             }
-            Err((bytes, error)) => {
-                guard.exporter.put_back(bytes);
-                Err(error)
+            Err(unsent) => {
+                guard.exporter.put_back(unsent.0);
+                Err(unsent.1)
             }
         }
     }

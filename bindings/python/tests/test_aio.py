@@ -4,6 +4,7 @@ import asyncio
 import threading
 
 import pytest
+
 import slipring
 from helpers import SOON, process, start
 from slipring import RpcDispatcher, aio, rpc

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 import slipring
 from helpers import SOON, buses, rpcs, thread
 from slipring import errors

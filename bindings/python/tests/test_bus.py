@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+
 import slipring
 from helpers import SOON, buses, process, thread
 

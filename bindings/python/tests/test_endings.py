@@ -11,6 +11,7 @@ import time
 import warnings
 
 import pytest
+
 import slipring
 from helpers import SOON, buses, process, rpcs, start, thread
 

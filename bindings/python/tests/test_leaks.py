@@ -9,10 +9,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+
 import slipring
 from helpers import SOON, buses, rpcs, thread
 
 ROUNDS = 10_000
+MEMORY = 1 << 20
+"""Bytes for payloads: so little that a session never has a second region, which a loaded machine may make it want."""
 CACHES = 16 << 10
 """Bytes that the interpreter may take for itself."""
 
@@ -43,7 +46,7 @@ def flat(round_: Callable[[int], object], rounds: int = ROUNDS) -> None:
 
 
 def test_messages_and_views(name: str) -> None:
-    with buses(name) as (sender, receiver):
+    with buses(name, memory_limit=MEMORY) as (sender, receiver):
 
         def once(number: int) -> None:
             sender.send(b"s" * (number % 100))
@@ -86,10 +89,10 @@ def test_calls(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging.getLogger("slipring.rpc"), "disabled", True)
     dispatcher = slipring.RpcDispatcher()
     dispatcher.register(slipring.rpc(msg_type=1)(lambda payload: payload))
-    with rpcs(name, wait="park") as (caller, callee):
+    with rpcs(name, wait="park", memory_limit=MEMORY) as (caller, callee):
 
         def once(number: int) -> None:
-            caller.request(b"p" * (number % 3000), 1, timeout=SOON)
+            caller.request(b"p" * (number * 37 % 3000), 1, timeout=SOON)
             if number % 10 == 0:
                 with contextlib.suppress(slipring.RemoteError):
                     caller.request(b"", 2, timeout=SOON)

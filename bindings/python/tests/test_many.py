@@ -5,6 +5,7 @@ import threading
 
 import numpy as np
 import pytest
+
 import slipring
 from helpers import SOON, buses, process, rpcs, shared_memory_at, start, thread
 

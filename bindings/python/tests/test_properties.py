@@ -5,10 +5,11 @@ import itertools
 
 import hypothesis
 import hypothesis.strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
 import slipring
 from helpers import SOON, rpcs
 from helpers import buses as open_buses
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 _names = itertools.count()
 PAYLOADS = st.one_of(

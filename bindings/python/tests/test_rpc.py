@@ -3,6 +3,7 @@
 import logging
 
 import pytest
+
 import slipring
 from helpers import SOON, process, rpcs, thread
 from slipring import RpcDispatcher, rpc

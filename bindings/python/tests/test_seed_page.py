@@ -4,6 +4,7 @@ import multiprocessing.process
 import struct
 
 import pytest
+
 import slipring
 from helpers import SOON, process, start
 from slipring import RpcDispatcher, rpc

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+
 import slipring
 from helpers import SOON, buses, rpcs, shared_memory_at
 
@@ -108,8 +109,8 @@ def test_an_array_is_sent_where_it_was_made(name: str) -> None:
             before = sender.stats()["bytes_sent"]
             out = sender.stats()["blocks_out"]
             sender.send(array, 2)
-            # The very block went out: no other was taken for a copy.
-            assert sender.stats()["blocks_out"] == out
+            # The very block went out: no other was taken for a copy. (Others may have come back.)
+            assert sender.stats()["blocks_out"] <= out
             assert sender.stats()["bytes_sent"] == before + array.nbytes
             assert not array.flags.writeable
             message = receiver.recv(timeout=SOON)
@@ -199,9 +200,34 @@ def test_tensors_that_speak_dlpack(name: str) -> None:
     with buses(name) as (sender, receiver):
         sender.send(Tensor(np.arange(4.0)))  # type: ignore[arg-type]
         message = receiver.recv(timeout=SOON)
-        # Arrays over a message speak it in turn.
-        copied = np.from_dlpack(np.frombuffer(message.data, float).copy())
-        assert copied.tolist() == [0, 1, 2, 3]
+        assert np.frombuffer(message.data, float).tolist() == [0, 1, 2, 3]
+
+
+def test_what_was_received_speaks_dlpack(name: str) -> None:
+    shared = slipring.SharedBuffer.from_bytes(b"s" * 100)
+    with buses(name) as (sender, receiver):
+        sender.send(b"t" * LONG, shared=[shared])
+        sender.send(b"short")
+        rx = receiver.recv_zero_copy(timeout=SOON)
+        short = receiver.recv(timeout=SOON)
+        for owner, letter in ((rx, "t"), (short, "s"), (shared, "s"), (rx.shared[0], "s")):
+            assert owner.__dlpack_device__() == (1, 0)
+            tensor = np.from_dlpack(owner)
+            assert (tensor.dtype, tensor.shape, tensor.flags.writeable) == (np.uint8, (len(owner),), False)
+            assert tensor[0] == ord(letter)
+            with pytest.raises(BufferError, match="read-only"):
+                owner.__dlpack__()
+            with pytest.raises(BufferError, match="no stream"):
+                owner.__dlpack__(stream=1, max_version=(1, 0))  # type: ignore[arg-type]
+            # A capsule that nobody takes leaves nothing behind.
+            owner.__dlpack__(max_version=(1, 0))
+            del tensor
+        tensor = np.from_dlpack(rx)
+        assert shared_memory_at(tensor.ctypes.data)
+        with pytest.raises(BufferError, match="still there"):
+            rx.release()
+        del tensor
+        rx.release()
 
 
 def test_messages_compare_hash_and_pickle_as_their_bytes(name: str) -> None:

@@ -1,6 +1,6 @@
 """The native half of the package. Import from `slipring`."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from os import PathLike
 from types import TracebackType
 from typing import Any, Literal, Self, SupportsFloat, SupportsIndex, TypeAlias, Unpack, final
@@ -32,6 +32,8 @@ __version__: str
 DEBUG_BUILD: bool
 
 _Seconds: TypeAlias = SupportsFloat | SupportsIndex | None
+# The stubs of NumPy say that an array is a buffer from Python 3.12 on only.
+_Payload: TypeAlias = Buffer | NDArray[Any]
 _Address: TypeAlias = str | PathLike[str]
 _State: TypeAlias = Literal["open", "closed", "peer-died", "corrupt"]
 
@@ -47,7 +49,7 @@ class Message:
 
     A memoryview of it shows a long payload where the sender wrote it, without a copy. Its memory goes back to the sender when the
     message and all views of it are gone. It pickles as its bytes."""
-    def __new__(cls, type_id: SupportsIndex, data: Buffer) -> Self: ...
+    def __new__(cls, type_id: SupportsIndex, data: _Payload) -> Self: ...
     @property
     def type_id(self) -> int:
         """The sender's type id."""
@@ -66,6 +68,17 @@ class Message:
     def __ne__(self, other: object, /) -> bool: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
     def __release_buffer__(self, buffer: memoryview, /) -> None: ...
+    def __dlpack__(
+        self,
+        *,
+        stream: None = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        """A capsule for ``from_dlpack`` of another library: the bytes in place, read-only."""
+
+    def __dlpack_device__(self) -> tuple[int, int]: ...
     def __reduce__(self) -> tuple[type[Self], tuple[int, bytes]]: ...
 
 @final
@@ -117,6 +130,17 @@ class RxGuard:
     ) -> None: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
     def __release_buffer__(self, buffer: memoryview, /) -> None: ...
+    def __dlpack__(
+        self,
+        *,
+        stream: None = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        """A capsule for ``from_dlpack`` of another library: the bytes in place, read-only."""
+
+    def __dlpack_device__(self) -> tuple[int, int]: ...
     def __reduce__(self) -> Any: ...
 
 @final
@@ -188,7 +212,7 @@ class SharedBuffer:
     What a receiver finds in `shared` is a SharedBuffer too, and can be passed on."""
     def __new__(cls, size: SupportsIndex) -> Self: ...
     @staticmethod
-    def from_bytes(data: Buffer) -> SharedBuffer:
+    def from_bytes(data: _Payload) -> SharedBuffer:
         """A sealed copy."""
     def seal(self) -> None:
         """Ends the writing, for good. BufferError: a view is there."""
@@ -206,6 +230,17 @@ class SharedBuffer:
     def __len__(self) -> int: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...
     def __release_buffer__(self, buffer: memoryview, /) -> None: ...
+    def __dlpack__(
+        self,
+        *,
+        stream: None = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        """A capsule for ``from_dlpack`` of another library: the bytes in place, read-only."""
+
+    def __dlpack_device__(self) -> tuple[int, int]: ...
     def __reduce__(self) -> Any: ...
 
 @final
@@ -246,7 +281,7 @@ class Bus:
     def __reduce__(self) -> Any: ...
     def send(
         self,
-        data: Buffer,
+        data: _Payload,
         type_id: SupportsIndex = 0,
         *,
         timeout: _Seconds = None,
@@ -255,9 +290,9 @@ class Bus:
         """Sends a message: a copy of a bytes-like object, or an array of `empty` where it is.
 
         TooLarge; Timeout: no room; Closed, PeerDied, Corrupt: the session is over; InvalidArgument: this end receives."""
-    def try_send(self, data: Buffer, type_id: SupportsIndex = 0) -> bool:
+    def try_send(self, data: _Payload, type_id: SupportsIndex = 0) -> bool:
         """As `send`, if there is room now. Whether there was."""
-    def send_many(self, payloads: Iterable[Buffer], type_id: SupportsIndex = 0, *, timeout: _Seconds = None) -> int:
+    def send_many(self, payloads: Iterable[_Payload], type_id: SupportsIndex = 0, *, timeout: _Seconds = None) -> int:
         """Sends all payloads, in groups as large as there is room for. How many that were.
 
         What went before one that cannot be sent is sent."""
@@ -358,14 +393,14 @@ class RpcBus:
     def __reduce__(self) -> Any: ...
     def call(
         self,
-        payload: Buffer,
+        payload: _Payload,
         msg_type: SupportsIndex = 0,
         *,
         timeout: _Seconds = None,
         shared: list[SharedBuffer] | None = None,
     ) -> int:
         """Sends a request and answers with its id, for `wait`."""
-    def try_call(self, payload: Buffer, msg_type: SupportsIndex = 0) -> int | None:
+    def try_call(self, payload: _Payload, msg_type: SupportsIndex = 0) -> int | None:
         """As `call`, or None if there is no room for it now."""
     def wait(self, correlation_id: SupportsIndex, *, timeout: _Seconds = None) -> RxGuard:
         """The reply to a call, waiting for it.
@@ -376,7 +411,7 @@ class RpcBus:
         """The reply to a call, if it is there."""
     def request(
         self,
-        payload: Buffer,
+        payload: _Payload,
         msg_type: SupportsIndex = 0,
         *,
         timeout: _Seconds = None,
@@ -387,14 +422,14 @@ class RpcBus:
         RemoteError: the peer's dispatcher has no handler for the message type, or the handler failed."""
     def request_view(
         self,
-        payload: Buffer,
+        payload: _Payload,
         msg_type: SupportsIndex = 0,
         *,
         timeout: _Seconds = None,
         shared: list[SharedBuffer] | None = None,
     ) -> RxGuard:
         """As `request`, but the reply can be looked at in place."""
-    def note(self, payload: Buffer, msg_type: SupportsIndex = 0, *, timeout: _Seconds = None) -> None:
+    def note(self, payload: _Payload, msg_type: SupportsIndex = 0, *, timeout: _Seconds = None) -> None:
         """Sends a request of which nobody awaits a reply."""
     def cancel(self, correlation_id: SupportsIndex) -> None:
         """Gives a call up: its reply, when it comes, is dropped."""
@@ -415,7 +450,7 @@ class RpcBus:
     def reply(
         self,
         correlation_id: SupportsIndex,
-        payload: Buffer,
+        payload: _Payload,
         msg_type: SupportsIndex = 0,
         *,
         timeout: _Seconds = 0.0,
@@ -435,11 +470,15 @@ class RpcBus:
         timeout: _Seconds = None,
     ) -> TxGuard:
         """Room for a reply, to be written in place."""
-    def _serve_once(self, handlers: dict[int, Callable[[memoryview], Buffer]], timeout: _Seconds = None, /) -> None: ...
-    def _serve_forever(
-        self, handlers: dict[int, Callable[[memoryview], Buffer]], failed: Callable[[Exception], object], /
+    def _serve_once(
+        self, handlers: Mapping[int, Callable[[memoryview], object]], timeout: _Seconds = None, /
     ) -> None: ...
-    def _serve_while_waiting(self, handlers: dict[int, Callable[[memoryview], Buffer]] | None, /) -> None: ...
+    def _serve_forever(
+        self, handlers: Mapping[int, Callable[[memoryview], object]], failed: Callable[[Exception], object], /
+    ) -> None: ...
+    def _serve_while_waiting(self, handlers: Mapping[int, Callable[[memoryview], object]] | None, /) -> None: ...
+    @property
+    def _arrived(self) -> int: ...
     @property
     def in_flight(self) -> int:
         """How many calls of this end are under way."""

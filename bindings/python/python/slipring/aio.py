@@ -53,7 +53,8 @@ class _End(Generic[E]):
         self.native: E = native
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watched: int | None = None
-        self._waiting: set[asyncio.Future[None]] = set()
+        # In the order in which they began to wait.
+        self._waiting: dict[asyncio.Future[None], None] = {}
 
     def _watch(self) -> asyncio.AbstractEventLoop:
         """Has the loop watch the descriptor: before a look, because it is the look's answer that arms it."""
@@ -77,20 +78,32 @@ class _End(Generic[E]):
         """Wakes whoever waits. With nobody there it watches no more: what came would be told again and again."""
         if not self._waiting:
             self._unwatch()
+        self._wake(len(self._waiting))
+
+    def _wake(self, most: int) -> None:
+        """Has up to `most` of those who wait look again."""
         for waiter in self._waiting:
+            if most == 0:
+                return
             if not waiter.done():
                 waiter.set_result(None)
+                most -= 1
 
     async def _until(self, look: Callable[[], T | None]) -> T:
         """Looks until there is something, and sleeps in between."""
         loop = self._watch()
         while (found := look()) is None:
             waiter = loop.create_future()
-            self._waiting.add(waiter)
+            self._waiting[waiter] = None
             try:
                 await waiter
+            except asyncio.CancelledError:
+                if waiter.done() and not waiter.cancelled():
+                    # What this one was woken for is for the next.
+                    self._wake(1)
+                raise
             finally:
-                self._waiting.discard(waiter)
+                del self._waiting[waiter]
             self._watch()
         return found
 
@@ -392,30 +405,33 @@ class RpcBus(_End[_native.RpcBus]):
             answer_failure(self.native, request)
 
     def _readable(self) -> None:
-        super()._readable()
-        self._pump()
-        if (self._calls or self._servers) and not self.closed:
-            self._watch()
+        if self._calls or self._servers:
+            self._wake(len(self._waiting))
+            self._pump()
+        else:
+            super()._readable()
 
     def _pump(self) -> None:
         """Gives what has come to whoever waits for it. The last look finds nothing, which arms the descriptor."""
-        while self._give_replies() or self._give_requests():
-            pass
+        if not self._calls and not self._servers:
+            return
+        arrived = -1
+        # A look for one may have read what another has been looked for already: until one round reads nothing.
+        while not self.closed and arrived != (arrived := self.native._arrived):
+            self._give_replies()
+            self._give_requests()
 
-    def _give_replies(self) -> bool:
-        given = False
+    def _give_replies(self) -> None:
         for call, waiter in list(self._calls.items()):
             if not waiter.done() and self._give(waiter, partial(self.native.try_wait, call)):
-                given = True
-        return given
+                # There is a place for a call.
+                self._wake(1)
 
-    def _give_requests(self) -> bool:
-        while self._servers and self._servers[0].done():
+    def _give_requests(self) -> None:
+        while self._servers:
+            if not self._servers[0].done() and not self._give(self._servers[0], self.native.try_serve):
+                return
             self._servers.popleft()
-        if self._servers and self._give(self._servers[0], self.native.try_serve):
-            self._servers.popleft()
-            return True
-        return False
 
     @staticmethod
     def _give(waiter: asyncio.Future[_native.RxGuard], look: Callable[[], _native.RxGuard | None]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import struct
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar, overload
 
 from ._native import RpcBus
@@ -14,7 +14,8 @@ from .errors import InvalidArgument, NotFound
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-Handler = Callable[[memoryview], "Buffer"]
+Handler = Callable[[memoryview], "Buffer | Awaitable[Buffer]"]
+"""Takes a view of the request and answers with the reply; an ``async`` one is for `slipring.aio` alone."""
 T = TypeVar("T")
 
 
@@ -34,7 +35,7 @@ class RpcEndpoint:
         self.msg_type = msg_type
         functools.update_wrapper(self, handler)
 
-    def __call__(self, payload: memoryview) -> Buffer:
+    def __call__(self, payload: memoryview) -> Buffer | Awaitable[Buffer]:
         """Calls the function itself, here."""
         return self.handler(payload)
 
