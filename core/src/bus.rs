@@ -10,7 +10,7 @@ mod shared;
 pub use aside::{ClaimTicket, LeaseTicket};
 pub use claim::{Claim, CommitError};
 pub use lease::{Batch, Frame, Lease, Message};
-pub use owned::{OwnedClaim, OwnedClaimError};
+pub use owned::{OwnedClaim, OwnedClaimError, SentClaim};
 
 use crate::capabilities::Capabilities;
 use crate::deadline::Deadline;
@@ -24,6 +24,7 @@ use crate::ring::{Show, Slot};
 use crate::session::connect;
 use crate::session::link::Link;
 use crate::side::{Patience, Side};
+use crate::wait::Wait;
 use inbox::{Inbox, Item};
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -154,6 +155,11 @@ impl Bus {
     /// How the session stands. Looks at the socket, so it may be the first to find that the peer is gone.
     pub fn state(&mut self) -> State {
         self.side.state()
+    }
+
+    /// Waits by `wait` from now on.
+    pub fn set_wait(&mut self, wait: Wait) {
+        self.side.strategy = wait;
     }
 
     /// What this session can promise beyond what every one does: what its memory is made of, on both sides.

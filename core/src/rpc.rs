@@ -34,6 +34,7 @@ use crate::session::connect;
 use crate::session::handshake::Session;
 use crate::session::link::Link;
 use crate::side::{Patience, Side, Want};
+use crate::wait::Wait;
 use body::least_len;
 use calls::{Calls, Outcome};
 use claim::Room;
@@ -224,6 +225,11 @@ impl RpcBus {
     /// How the session stands. Looks at the socket, so it may be the first to find that the peer is gone.
     pub fn state(&mut self) -> State {
         self.side.state()
+    }
+
+    /// Waits by `wait` from now on.
+    pub fn set_wait(&mut self, wait: Wait) {
+        self.side.strategy = wait;
     }
 
     /// What this session can promise beyond what every one does: what its memory is made of, on both sides.
