@@ -279,8 +279,9 @@ impl Bus {
 
     /// Up to `max_msgs` messages that are there, waiting for the first.
     #[pyo3(signature = (max_msgs=Length(64), *, timeout=Timeout::FOREVER), text_signature = "($self, max_msgs=64, *, timeout=None)")]
-    fn recv_many(slf: &Bound<'_, Self>, max_msgs: Length, timeout: Timeout) -> PyResult<Vec<Message>> {
-        Self::many(slf, max_msgs, LOOKS, timeout, |received| Ok(Message::new(received)))
+    fn recv_many(slf: &Bound<'_, Self>, max_msgs: Length, timeout: Timeout) -> PyResult<Vec<Py<Message>>> {
+        let py = slf.py();
+        Self::many(slf, max_msgs, LOOKS, timeout, |received| Py::new(py, Message::new(received)))
     }
 
     /// Up to `max_msgs` messages that are there, waiting for the first, to be looked at in place and let go together.
