@@ -16,10 +16,10 @@ use crate::shared::SharedBuffer;
 use crate::tx::TxGuard;
 use crate::waiting::LOOKS;
 use crate::{numa, receiving, sending, stats};
-use pyo3::exceptions::PyStopIteration;
+use pyo3::exceptions::{PyConnectionError, PyStopIteration};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use slipring::{Cause, Wait};
+use slipring::{State, Wait};
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
@@ -309,8 +309,9 @@ impl Bus {
         let (py, deadline) = (slf.py(), Timeout::FOREVER.deadline());
         let mut ended = false;
         let received = Self::with(slf, |bus| {
-            receiving::receive(py, bus, LOOKS, deadline)
-                .inspect_err(|_| ended = matches!(bus.try_recv(), Err(Cause::Closed)))
+            receiving::receive(py, bus, LOOKS, deadline).inspect_err(|error| {
+                ended = error.is_instance_of::<PyConnectionError>(py) && bus.state() == State::Closed;
+            })
         });
         if ended { Err(PyStopIteration::new_err(())) } else { received.map(Message::new) }
     }
