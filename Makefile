@@ -20,6 +20,7 @@ help: ## list the verbs
 run: ## build, then the main job on real input: FILE=... to choose the file
 	$(CARGO) build --release -p slipring-bench --bin slipring-bench
 	$(CARGO) run --quiet --release -p slipring-bench -- run $(if $(FILE),--file "$(FILE)")
+	ci/python.sh run $(if $(FILE),"$(FILE)")
 
 test: ## everything that CI runs: tests, models, lints, and the short version of each campaign
 	ci/test.sh

@@ -287,7 +287,7 @@ impl Drop for Bus {
 /// The descriptor for a foreign event loop, level-triggered. Call `try_recv` (or, on the sending end, what was `Full`) right
 /// after adding it, and whenever it is readable, until the answer is `Empty` (`Full`): that answer arms it, and before the
 /// first one nothing does. Only the library reads from it. From the first call on the peer fences after each of its stores,
-/// because a foreign loop cannot nap.
+/// because a foreign loop cannot nap. Any other call on the end may hear what makes the descriptor readable: look again after it.
 impl AsFd for Bus {
     fn as_fd(&self) -> BorrowedFd<'_> {
         if self.side.check_ours().is_ok() {

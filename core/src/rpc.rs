@@ -332,7 +332,8 @@ impl Drop for RpcBus {
 }
 
 /// The descriptor for a foreign event loop, as that of a [`Bus`](crate::Bus): call [`try_serve`](RpcBus::try_serve) or
-/// [`try_wait`](RpcBus::try_wait) until the answer is [`Cause::Empty`].
+/// [`try_wait`](RpcBus::try_wait) until the answer is [`Cause::Empty`], and once more after a reply, a cancel or another call, which may
+/// hear what would make the descriptor readable.
 impl AsFd for RpcBus {
     fn as_fd(&self) -> BorrowedFd<'_> {
         if self.side.check_ours().is_ok() {

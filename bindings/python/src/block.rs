@@ -42,7 +42,7 @@ impl Blocks {
         let (dtype, bytes): (Bound<'py, PyAny>, usize) = arrays.call_method1("measure", (shape, dtype))?.extract()?;
         // A block has at least a byte, by whose address it is known.
         let claim = claim(bytes.max(1))?;
-        let block = Bound::new(py, Block { exporter: Exporter::new(Bytes::Draft(claim)) })?;
+        let block = Bound::new(py, Block { exporter: Exporter::new(Bytes::Draft(Box::new(claim))) })?;
         let address = block.borrow_mut().exporter.address(py);
         self.by_address.retain(|_, block| block.bind(py).upgrade().is_some());
         self.by_address.insert(address, PyWeakrefReference::new(block.as_any())?.unbind());

@@ -17,22 +17,23 @@ use slipring::{Cause, OwnedClaim, OwnedClaimError, SentClaim, SharedBuilder};
 use std::ffi::c_int;
 use std::ptr;
 
-/// Bytes of one kind or another. Wherever this moves, they stay where they are: each kind holds them by an address.
+/// Bytes of one kind or another. Wherever this moves, they stay where they are: each kind holds them by an address. It moves often,
+/// so the kinds that are long are in boxes.
 pub(crate) enum Bytes {
     /// A short payload, copied out.
     Inline(Py<PyBytes>),
     /// A long payload, where the peer wrote it.
-    Kept(slipring::Message),
+    Kept(Box<slipring::Message>),
     /// A short payload that is being written.
     Private(Box<[u8]>),
     /// A long one.
-    Draft(OwnedClaim),
+    Draft(Box<OwnedClaim>),
     /// What was a draft, while it may still be looked at.
-    Sent { _keep: SentClaim, at: usize, len: usize },
+    Sent { _keep: Box<SentClaim>, at: usize, len: usize },
     /// A shared object.
     Shared(slipring::SharedBuffer),
     /// One that is being written.
-    Built(SharedBuilder),
+    Built(Box<SharedBuilder>),
 }
 
 impl Bytes {
@@ -114,13 +115,13 @@ impl Exporter {
         match self.bytes.take() {
             Some(Bytes::Draft(mut claim)) => {
                 let (at, len) = (claim.as_mut_ptr().expose_provenance(), claim.len());
-                match send(claim) {
+                match send(*claim) {
                     Ok((result, keep)) => {
-                        self.bytes = Some(Bytes::Sent { _keep: keep, at, len });
+                        self.bytes = Some(Bytes::Sent { _keep: Box::new(keep), at, len });
                         Ok(result)
                     }
                     Err(OwnedClaimError { claim, cause }) => {
-                        self.bytes = Some(Bytes::Draft(claim));
+                        self.bytes = Some(Bytes::Draft(Box::new(claim)));
                         Err(cause)
                     }
                 }

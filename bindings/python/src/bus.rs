@@ -16,10 +16,10 @@ use crate::shared::SharedBuffer;
 use crate::tx::TxGuard;
 use crate::waiting::LOOKS;
 use crate::{numa, receiving, sending, stats};
-use pyo3::exceptions::PyStopIteration;
+use pyo3::exceptions::{PyConnectionError, PyStopIteration};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use slipring::{Cause, Wait};
+use slipring::{State, Wait};
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
@@ -279,8 +279,9 @@ impl Bus {
 
     /// Up to `max_msgs` messages that are there, waiting for the first.
     #[pyo3(signature = (max_msgs=Length(64), *, timeout=Timeout::FOREVER), text_signature = "($self, max_msgs=64, *, timeout=None)")]
-    fn recv_many(slf: &Bound<'_, Self>, max_msgs: Length, timeout: Timeout) -> PyResult<Vec<Message>> {
-        Self::many(slf, max_msgs, LOOKS, timeout, |received| Ok(Message::new(received)))
+    fn recv_many(slf: &Bound<'_, Self>, max_msgs: Length, timeout: Timeout) -> PyResult<Vec<Py<Message>>> {
+        let py = slf.py();
+        Self::many(slf, max_msgs, LOOKS, timeout, |received| Py::new(py, Message::new(received)))
     }
 
     /// Up to `max_msgs` messages that are there, waiting for the first, to be looked at in place and let go together.
@@ -308,8 +309,9 @@ impl Bus {
         let (py, deadline) = (slf.py(), Timeout::FOREVER.deadline());
         let mut ended = false;
         let received = Self::with(slf, |bus| {
-            receiving::receive(py, bus, LOOKS, deadline)
-                .inspect_err(|_| ended = matches!(bus.try_recv(), Err(Cause::Closed)))
+            receiving::receive(py, bus, LOOKS, deadline).inspect_err(|error| {
+                ended = error.is_instance_of::<PyConnectionError>(py) && bus.state() == State::Closed;
+            })
         });
         if ended { Err(PyStopIteration::new_err(())) } else { received.map(Message::new) }
     }

@@ -16,7 +16,7 @@ type Reduced<'py> = (Bound<'py, PyType>, (u32, Bound<'py, PyBytes>));
 ///
 /// `data` is its payload as bytes. A `memoryview` of the message itself shows a long payload where the sender wrote it, without a
 /// copy; its memory goes back to the sender when the message and all views of it are gone.
-#[pyclass(module = "slipring", freelist = 256, weakref)]
+#[pyclass(module = "slipring", freelist = 256)]
 pub(crate) struct Message {
     pub(crate) exporter: Exporter,
     type_id: u32,

@@ -29,7 +29,7 @@ impl Received {
             type_id: message.type_id(),
             correlation_id: message.correlation_id(),
             shared: message.shared().to_vec(),
-            bytes: Bytes::Kept(message),
+            bytes: Bytes::Kept(Box::new(message)),
             deadline: Deadline::NEVER,
             note: false,
         }

@@ -29,6 +29,9 @@ pub(crate) fn try_receive(py: Python<'_>, bus: &mut Bus) -> PyResult<Option<Rece
     }
 }
 
+/// How many places a list of messages begins with.
+const USUAL: usize = 64;
+
 /// Up to `most` frames, waiting for the first.
 pub(crate) fn receive_many<T>(
     py: Python<'_>,
@@ -38,7 +41,9 @@ pub(crate) fn receive_many<T>(
     deadline: Deadline,
     mut make: impl FnMut(Received) -> PyResult<T>,
 ) -> PyResult<Vec<T>> {
-    let mut all = vec![make(receive(py, bus, looks, deadline)?)?];
+    let first = make(receive(py, bus, looks, deadline)?)?;
+    let mut all = Vec::with_capacity(most.min(USUAL));
+    all.push(first);
     let inline = bus.inline_limit();
     while all.len() < most {
         match bus.try_recv() {

@@ -5,7 +5,7 @@ use crate::buffer::{Bytes, private};
 use crate::error::OrRaise;
 use crate::rpc::RpcBus;
 use crate::sending;
-use crate::tx::{Target, TxGuard, Unsent, unsent};
+use crate::tx::{Target, TxGuard, Unsent, draft_or_nothing, unsent};
 use crate::waiting::patiently;
 use pyo3::prelude::*;
 use slipring::{Cause, OwnedClaim, OwnedClaimError};
@@ -15,7 +15,7 @@ fn room(rpc: &Bound<'_, RpcBus>, size: usize, timeout: Timeout) -> PyResult<Byte
     let py = rpc.py();
     RpcBus::with(rpc, |rpc| {
         if size > rpc.inline_limit() {
-            sending::claim_call(py, rpc, size, timeout.deadline()).map(Bytes::Draft)
+            sending::claim_call(py, rpc, size, timeout.deadline()).map(|claim| Bytes::Draft(Box::new(claim)))
         } else {
             Ok(Bytes::Private(vec![0; size].into()))
         }
@@ -57,7 +57,7 @@ fn send_claim<R>(
             }
         }
     });
-    sent.map_err(|error| unsent(open.map_or_else(|| Bytes::Private(Box::default()), Bytes::Draft), error))
+    sent.map_err(|error| unsent(draft_or_nothing(open), error))
 }
 
 /// Sends the first `used` bytes of `bytes` as a request, and answers with its call.
@@ -70,7 +70,7 @@ pub(crate) fn send_request(
 ) -> Result<u32, Unsent> {
     let (py, deadline) = (rpc.py(), timeout.deadline());
     match bytes {
-        Bytes::Draft(claim) => send_claim(rpc, claim, |rpc, claim| {
+        Bytes::Draft(claim) => send_claim(rpc, *claim, |rpc, claim| {
             let mut open = Some(claim);
             // The claim comes back from every slice that finds no place among the calls.
             let sent = patiently(py, deadline, |until| {
@@ -107,7 +107,7 @@ pub(crate) fn send_reply(
     used: usize,
 ) -> Result<(), Unsent> {
     match bytes {
-        Bytes::Draft(claim) => send_claim(rpc, claim, |rpc, claim| rpc.reply_owned(id, type_id, claim, used)),
+        Bytes::Draft(claim) => send_claim(rpc, *claim, |rpc, claim| rpc.reply_owned(id, type_id, claim, used)),
         other => {
             let sent = RpcBus::with(rpc, |end| end.reply(id, type_id, &private(&other)[..used]).or_raise(rpc.py()));
             sent.map_err(|error| unsent(other, error))

@@ -13,7 +13,7 @@ use slipring::Deadline;
 ///
 /// A long payload stays where the sender wrote it; leaving the with block, or `release()`, gives it back, and is a `BufferError`
 /// while a view is there. What is dropped without either goes back with its last view.
-#[pyclass(module = "slipring", freelist = 64, weakref)]
+#[pyclass(module = "slipring", freelist = 64)]
 pub(crate) struct RxGuard {
     pub(crate) exporter: Exporter,
     type_id: u32,

@@ -45,7 +45,7 @@ impl SharedBuffer {
     #[new]
     fn new(py: Python<'_>, size: Length) -> PyResult<Self> {
         let built = py.detach(|| slipring::SharedBuffer::build(size.0)).or_raise(py)?;
-        Ok(Self { exporter: Exporter::new(Bytes::Built(built)) })
+        Ok(Self { exporter: Exporter::new(Bytes::Built(Box::new(built))) })
     }
 
     /// A sealed copy of a bytes-like object.

@@ -8,7 +8,7 @@ use crate::error::{OrRaise, invalid};
 use crate::rpc::RpcBus;
 use crate::{rpc_claims, sending};
 use pyo3::prelude::*;
-use slipring::{Cause, OwnedClaimError};
+use slipring::{Cause, OwnedClaim, OwnedClaimError};
 
 /// Bytes that could not be sent, and why.
 pub(crate) type Unsent = Box<(Bytes, PyErr)>;
@@ -16,6 +16,11 @@ pub(crate) type Unsent = Box<(Bytes, PyErr)>;
 #[cold]
 pub(crate) fn unsent(bytes: Bytes, error: PyErr) -> Unsent {
     Box::new((bytes, error))
+}
+
+/// The claim that came back, if it did.
+pub(crate) fn draft_or_nothing(claim: Option<OwnedClaim>) -> Bytes {
+    claim.map_or_else(|| Bytes::Private(Box::default()), |claim| Bytes::Draft(Box::new(claim)))
 }
 
 /// What a payload is sent as, and by what.
@@ -50,7 +55,7 @@ impl TxGuard {
         let (py, size) = (bus.py(), size.0);
         let bytes = Bus::with(bus, |bus| {
             if size > bus.inline_limit() {
-                return Ok(Bytes::Draft(sending::claim(py, bus, size, timeout.deadline())?));
+                return Ok(Bytes::Draft(Box::new(sending::claim(py, bus, size, timeout.deadline())?)));
             }
             // An end that receives says so now, and not when the payload is written.
             bus.try_claim(0)
@@ -71,7 +76,7 @@ impl TxGuard {
         match &self.target {
             Target::Message(bus) => match bytes {
                 Bytes::Draft(claim) => {
-                    let mut open = Some(claim);
+                    let mut open = Some(*claim);
                     let sent = Bus::with(bus.bind(py), |bus| {
                         let Some(claim) = open.take() else { return Err(Cause::Closed).or_raise(py) };
                         bus.publish_owned(self.type_id, claim, used).or_else(|OwnedClaimError { claim, cause }| {
@@ -79,7 +84,7 @@ impl TxGuard {
                             Err(cause).or_raise(py)
                         })
                     });
-                    let back = |error| unsent(open.map_or_else(|| Bytes::Private(Box::default()), Bytes::Draft), error);
+                    let back = |error| unsent(draft_or_nothing(open), error);
                     sent.map(|()| None).map_err(back)
                 }
                 other => {

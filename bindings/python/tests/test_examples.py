@@ -16,6 +16,7 @@ EXAMPLES = Path(__file__).parents[3] / "examples" / "python"
         ("hello", ["hello from process", "heard 4 messages"]),
         ("calls", ["LOUD", "1.414", "message type 2 failed", "C B A"]),
         ("arrays", ["4194304 numbers, 32 MiB, sum 4194304", "sum 8388608"]),
+        ("tour", ["1048576 B", "bytes handed over in place"]),
         ("async_calls", ["1000 replies, the last is 1998"]),
     ],
 )

@@ -8,8 +8,8 @@ from .errors import InvalidArgument, Unsupported
 
 try:
     import numpy as np
-except ImportError as error:
-    raise Unsupported("arrays need NumPy, which is not installed: pip install numpy") from error
+except ImportError:
+    raise Unsupported("arrays need NumPy, which is not installed: pip install numpy") from None
 
 ndarray = np.ndarray
 

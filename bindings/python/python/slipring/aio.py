@@ -105,7 +105,12 @@ class _End(Generic[E]):
             finally:
                 del self._waiting[waiter]
             self._watch()
+        self._look_again()
         return found
+
+    def _look_again(self) -> None:
+        """After any call that did not find the end wanting: it may have heard the bell that was meant for another task."""
+        self._wake(1)
 
     def fileno(self) -> int:
         """The descriptor that the event loop watches."""
@@ -219,6 +224,7 @@ class Bus(_End[_native.Bus]):
     async def send(self, data: Buffer, type_id: int = 0, *, timeout: float | None = None) -> None:
         """Sends a message, waiting for room."""
         if self.native.try_send(data, type_id):
+            self._look_again()
             return
         async with _within(timeout):
             await self._until(lambda: self.native.try_send(data, type_id) or None)
@@ -227,6 +233,7 @@ class Bus(_End[_native.Bus]):
         """The next message."""
         message = self.native.try_recv()
         if message is not None:
+            self._look_again()
             return message
         async with _within(timeout):
             return await self._until(self.native.try_recv)
@@ -259,6 +266,8 @@ class RpcBus(_End[_native.RpcBus]):
         self._servers: collections.deque[asyncio.Future[_native.RxGuard]] = collections.deque()
         # Requests that came for a task which was cancelled in the same moment.
         self._backlog: collections.deque[_native.RxGuard] = collections.deque()
+        # A round of looks is to come.
+        self._pumping = False
 
     @classmethod
     async def listen(
@@ -284,12 +293,18 @@ class RpcBus(_End[_native.RpcBus]):
 
     async def call(self, payload: Buffer, msg_type: int = 0, *, timeout: float | None = None) -> int:
         """Sends a request and answers with its id, for `wait`."""
-        call = self.native.try_call(payload, msg_type)
+        call = self._try_call(payload, msg_type)
         if call is None:
             async with _within(timeout):
-                call = await self._until(lambda: self.native.try_call(payload, msg_type))
-        # Looking for room may have read what others wait for.
-        self._pump()
+                call = await self._until(partial(self._try_call, payload, msg_type))
+        return call
+
+    def _try_call(self, payload: Buffer, msg_type: int) -> int | None:
+        """Calls if there is room now. A look for room may read what others wait for, and then there is room."""
+        while (call := self.native.try_call(payload, msg_type)) is None:
+            if not self._pump():
+                return None
+        self._look_again()
         return call
 
     async def wait(self, correlation_id: int, *, timeout: float | None = None) -> _native.RxGuard:
@@ -299,7 +314,7 @@ class RpcBus(_End[_native.RpcBus]):
         loop = self._watch()
         reply = self.native.try_wait(correlation_id)
         if reply is not None:
-            self._pump()
+            self._look_again()
             return reply
         waiter: asyncio.Future[_native.RxGuard] = loop.create_future()
         self._calls[correlation_id] = waiter
@@ -314,6 +329,7 @@ class RpcBus(_End[_native.RpcBus]):
         """Gives a call up: its reply, when it comes, is dropped."""
         if not self.closed:
             self.native.cancel(correlation_id)
+            self._look_again()
 
     async def request_view(
         self, payload: Buffer, msg_type: int = 0, *, timeout: float | None = None
@@ -360,6 +376,7 @@ class RpcBus(_End[_native.RpcBus]):
     def reply(self, correlation_id: int, payload: Buffer, msg_type: int = 0) -> None:
         """Replies to an open request. This never waits."""
         self.native.reply(correlation_id, payload, msg_type)
+        self._look_again()
 
     async def serve_forever(self, dispatcher: RpcDispatcher) -> None:
         """Serves until the peer closes. Handlers may be ``async``: then any number of them run at once.
@@ -398,11 +415,19 @@ class RpcBus(_End[_native.RpcBus]):
     def _tell(self, request: _native.RxGuard, result: Buffer) -> None:
         if not request.is_note:
             self.native.reply(request.correlation_id, result, request.msg_type)
+            self._look_again()
 
     def _tell_failure(self, request: _native.RxGuard, error: Exception) -> None:
         log_failure(error)
         if not self.closed:
             answer_failure(self.native, request)
+            self._look_again()
+
+    def _look_again(self) -> None:
+        super()._look_again()
+        if self._loop is not None and not self._pumping and not self._loop.is_closed():
+            self._pumping = True
+            self._loop.call_soon(self._pump)
 
     def _readable(self) -> None:
         if self._calls or self._servers:
@@ -411,27 +436,38 @@ class RpcBus(_End[_native.RpcBus]):
         else:
             super()._readable()
 
-    def _pump(self) -> None:
-        """Gives what has come to whoever waits for it. The last look finds nothing, which arms the descriptor."""
-        if not self._calls and not self._servers:
-            return
+    def _pump(self) -> bool:
+        """Gives what has come to whoever waits for it. The last look finds nothing, which arms the descriptor.
+
+        Answers whether something was given.
+        """
+        self._pumping = False
+        given = False
         arrived = -1
         # A look for one may have read what another has been looked for already: until one round reads nothing.
-        while not self.closed and arrived != (arrived := self.native._arrived):
-            self._give_replies()
-            self._give_requests()
+        while (self._calls or self._servers) and not self.closed and arrived != (arrived := self.native._arrived):
+            given |= self._give_replies()
+            given |= self._give_requests()
+        return given
 
-    def _give_replies(self) -> None:
+    def _give_replies(self) -> bool:
+        given = False
         for call, waiter in list(self._calls.items()):
             if not waiter.done() and self._give(waiter, partial(self.native.try_wait, call)):
+                given = True
                 # There is a place for a call.
                 self._wake(1)
+        return given
 
-    def _give_requests(self) -> None:
+    def _give_requests(self) -> bool:
+        given = False
         while self._servers:
-            if not self._servers[0].done() and not self._give(self._servers[0], self.native.try_serve):
-                return
+            if not self._servers[0].done():
+                if not self._give(self._servers[0], self.native.try_serve):
+                    break
+                given = True
             self._servers.popleft()
+        return given
 
     @staticmethod
     def _give(waiter: asyncio.Future[_native.RxGuard], look: Callable[[], _native.RxGuard | None]) -> bool:
