@@ -12,7 +12,7 @@ ROUNDS ?= 100000000
 TIME ?= 600
 GIB ?= 64
 
-.PHONY: help run test check bench results litmus miri loom tsan storm scribble crowd big soak header examples install docs clean
+.PHONY: help run test check bench results litmus miri loom tsan storm scribble crowd big soak header examples install wheel docs clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -20,6 +20,7 @@ help: ## list the verbs
 run: ## build, then the main job on real input: FILE=... to choose the file
 	$(CARGO) build --release -p slipring-bench --bin slipring-bench
 	$(CARGO) run --quiet --release -p slipring-bench -- run $(if $(FILE),--file "$(FILE)")
+	ci/python.sh run $(if $(FILE),"$(FILE)")
 
 test: ## everything that CI runs: tests, models, lints, and the short version of each campaign
 	ci/test.sh
@@ -68,6 +69,9 @@ examples: ## the examples in C, built and run
 
 install: ## the C library: PREFIX=/usr/local LIBDIR=PREFIX/lib DESTDIR=
 	PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" DESTDIR="$(DESTDIR)" ci/install.sh
+
+wheel: ## the Python package: wheel and source distribution into dist/, tried out in a fresh environment
+	ci/python.sh wheel
 
 docs: ## the API pages
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps -p slipring

@@ -6,7 +6,8 @@ say() { printf '\n== %s\n' "$*"; }
 
 ci/check.sh
 say "tests"
-cargo test --workspace
+# The Python module is nothing that runs without a Python; its tests are below.
+cargo test --workspace --exclude slipring-python
 say "tests of sessions, over POSIX shared memory"
 SLIPRING_BACKEND=posix SLIPRING_CROWD_SECONDS=5 cargo test -p slipring-tests \
     --test bad_input --test blocks --test blocks_limits --test counters --test crowd --test death --test event_loop --test goodbye \
@@ -21,5 +22,7 @@ say "Miri (short)"
 ci/miri.sh
 say "ThreadSanitizer (short)"
 ci/tsan.sh
+say "Python"
+ci/python.sh
 say "the harness (short)"
 ci/bench.sh quick

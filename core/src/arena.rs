@@ -316,7 +316,7 @@ impl Arena {
     }
 
     /// The return entry by which the peer gives `block` back.
-    #[cfg(test)]
+    #[cfg(not(loom))]
     pub(crate) fn entry(block: Block) -> u64 {
         entry(block.region, block.index, block.generation).expect("a block has the numbers of one")
     }

@@ -12,7 +12,7 @@ pub(crate) use told::UNREAD_MAX;
 use crate::arena::memory::Memory;
 use crate::arena::{self, Arena, BLOCK_MIN, Block, NoBlock};
 #[cfg(not(loom))]
-use crate::drafts::{Draft, Drafts};
+use crate::drafts::{Draft, Drafts, Left, Sent};
 use crate::error::{Cause, Violation};
 use crate::layout::Descriptor;
 use crate::returns::ReturnReader;
@@ -139,19 +139,47 @@ impl Outgoing {
         dropped
     }
 
-    /// Frees the blocks of drafts that were dropped, and answers how many.
-    fn take_dropped_drafts(&mut self) -> usize {
-        #[cfg(not(loom))]
+    /// Frees the blocks of drafts that were dropped, and of what was sent and is looked at no more. How many lines were kept for
+    /// them, or `None` if there were none.
+    #[cfg(not(loom))]
+    fn take_dropped_drafts(&mut self) -> Option<usize> {
         let dropped = self.drafts.take_dropped();
-        #[cfg(loom)]
-        let dropped: [Block; 0] = [];
-        for &block in &dropped {
-            self.arena.free(block);
+        let mut lines = 0;
+        for &left in &dropped {
+            match left {
+                Left::Unsent(block) => {
+                    self.arena.free(block);
+                    lines += 1;
+                }
+                Left::Sent(entry) => {
+                    if self.drafts.let_go(entry) {
+                        let free = self.arena.give_back(entry);
+                        debug_assert!(free.is_ok(), "what is looked at is out");
+                    }
+                }
+            }
         }
-        dropped.len()
+        if dropped.is_empty() { None } else { Some(lines) }
     }
 
-    /// Whether drafts are open: threads that know nothing of this side's sleep can drop them.
+    #[cfg(loom)]
+    fn take_dropped_drafts(&mut self) -> Option<usize> {
+        None
+    }
+
+    /// The peer gives back what `entry` names.
+    fn give_back(&mut self, entry: u64) -> Result<(), Violation> {
+        #[cfg(not(loom))]
+        if self.drafts.is_seen(entry)? {
+            return Ok(());
+        }
+        let out = self.arena.usage().bytes_out;
+        self.arena.give_back(entry)?;
+        self.longest_back = self.longest_back.max(out - self.arena.usage().bytes_out);
+        Ok(())
+    }
+
+    /// Whether drafts are open, or looked at after they were sent: threads that know nothing of this side's sleep can drop them.
     pub(crate) fn has_drafts(&self) -> bool {
         #[cfg(not(loom))]
         let open = self.drafts.open() > 0;
@@ -190,11 +218,7 @@ impl Outgoing {
                     self.memory.forget(id);
                     self.spilled.retain(|(spilled, _)| *spilled != id);
                 }
-                None => {
-                    let out = self.arena.usage().bytes_out;
-                    self.arena.give_back(entry)?;
-                    self.longest_back = self.longest_back.max(out - self.arena.usage().bytes_out);
-                }
+                None => self.give_back(entry)?,
             }
         }
         self.came_back |= some;
@@ -235,10 +259,16 @@ impl Outgoing {
         self.drafts.begin(block, piece)
     }
 
-    /// The block of a draft that is sent now; the draft itself if it is not of this side.
+    /// The block of a draft that is sent now; `None` if it is not of this side.
     #[cfg(not(loom))]
-    pub(crate) fn end_draft(&mut self, draft: Draft) -> Result<Block, Draft> {
-        if self.drafts.has(&draft) { Ok(self.drafts.end(draft)) } else { Err(draft) }
+    pub(crate) fn end_draft(&mut self, draft: &mut Draft) -> Option<Block> {
+        if self.drafts.has(draft) { Some(self.drafts.end(draft)) } else { None }
+    }
+
+    /// What was just sent in `block` goes on being looked at.
+    #[cfg(not(loom))]
+    pub(crate) fn keep_sent(&mut self, draft: Draft, block: Block) -> Sent {
+        self.drafts.keep(draft, Arena::entry(block))
     }
 
     /// Gives up a block that was never sent.
@@ -394,11 +424,11 @@ impl<C: Channel> Side<C> {
 
     /// Frees the blocks and the lines of drafts that were dropped. Whether there were some.
     pub(crate) fn take_back_drafts(&mut self) -> bool {
-        let dropped = self.outgoing.take_dropped_drafts();
-        for _ in 0..dropped {
+        let Some(lines) = self.outgoing.take_dropped_drafts() else { return false };
+        for _ in 0..lines {
             self.writer.redeem();
         }
-        dropped > 0
+        true
     }
 
     /// `Full`, after all that such an answer owes. `Ok` means: look again.

@@ -10,7 +10,7 @@ mod shared;
 pub use aside::{ClaimTicket, LeaseTicket};
 pub use claim::{Claim, CommitError};
 pub use lease::{Batch, Frame, Lease, Message};
-pub use owned::{OwnedClaim, OwnedClaimError};
+pub use owned::{OwnedClaim, OwnedClaimError, SentClaim};
 
 use crate::capabilities::Capabilities;
 use crate::deadline::Deadline;
@@ -24,6 +24,7 @@ use crate::ring::{Show, Slot};
 use crate::session::connect;
 use crate::session::link::Link;
 use crate::side::{Patience, Side};
+use crate::wait::Wait;
 use inbox::{Inbox, Item};
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -156,6 +157,11 @@ impl Bus {
         self.side.state()
     }
 
+    /// Waits by `wait` from now on.
+    pub fn set_wait(&mut self, wait: Wait) {
+        self.side.strategy = wait;
+    }
+
     /// What this session can promise beyond what every one does: what its memory is made of, on both sides.
     #[must_use]
     pub fn capabilities(&self) -> Capabilities {
@@ -281,7 +287,7 @@ impl Drop for Bus {
 /// The descriptor for a foreign event loop, level-triggered. Call `try_recv` (or, on the sending end, what was `Full`) right
 /// after adding it, and whenever it is readable, until the answer is `Empty` (`Full`): that answer arms it, and before the
 /// first one nothing does. Only the library reads from it. From the first call on the peer fences after each of its stores,
-/// because a foreign loop cannot nap.
+/// because a foreign loop cannot nap. Any other call on the end may hear what makes the descriptor readable: look again after it.
 impl AsFd for Bus {
     fn as_fd(&self) -> BorrowedFd<'_> {
         if self.side.check_ours().is_ok() {

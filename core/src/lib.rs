@@ -212,6 +212,7 @@ pub mod internals;
 #[cfg(not(loom))]
 pub use bus::{
     Batch, Bus, Claim, ClaimTicket, CommitError, Frame, Lease, LeaseTicket, Message, OwnedClaim, OwnedClaimError,
+    SentClaim,
 };
 #[cfg(not(loom))]
 pub use capabilities::Capabilities;

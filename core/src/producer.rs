@@ -362,28 +362,30 @@ impl<C: Channel> Side<C> {
         Ok(self.outgoing.begin_draft(block, len))
     }
 
-    /// Sends the first `used` bytes of a draft. Never waits. A draft that cannot be sent comes back.
+    /// Sends the first `used` bytes of a draft. Never waits. A draft that cannot be sent comes back; one that was sent can be
+    /// [kept](crate::blocks::Outgoing::keep_sent), with the block that this answers.
     #[cfg(not(loom))]
     pub(crate) fn commit_draft(
         &mut self,
-        draft: Draft,
+        mut draft: Draft,
         label: Label,
         head: &[u8],
         used: usize,
-    ) -> Result<(), (Draft, Cause)> {
+    ) -> Result<(Draft, Block), (Draft, Cause)> {
         debug_assert!(used <= draft.len() && head.len() + Descriptor::BYTES <= TOLD_MAX);
         if let Err(cause) = self.check_sendable(0) {
             return Err((draft, cause));
         }
-        let block = self.outgoing.end_draft(draft).map_err(|draft| {
-            (draft, Cause::InvalidArgument { which: "a claim is sent by the end that it was made by" })
-        })?;
+        let Some(block) = self.outgoing.end_draft(&mut draft) else {
+            let which = "a claim is sent by the end that it was made by";
+            return Err((draft, Cause::InvalidArgument { which }));
+        };
         self.outgoing.memory().settle(block);
         self.writer.redeem();
         let slot = self.writer.reserve(head.len() + Descriptor::BYTES).expect("a promised line is free");
         self.writer.fill(slot, 0, head);
         self.finish_block(slot, block, label, head.len(), used, Show::Now);
-        Ok(())
+        Ok((draft, block))
     }
 
     /// Commits a `slot` that the user has held open, maybe across a fork, with `head` before the `used` bytes of his.

@@ -34,6 +34,7 @@ use crate::session::connect;
 use crate::session::handshake::Session;
 use crate::session::link::Link;
 use crate::side::{Patience, Side, Want};
+use crate::wait::Wait;
 use body::least_len;
 use calls::{Calls, Outcome};
 use claim::Room;
@@ -226,6 +227,11 @@ impl RpcBus {
         self.side.state()
     }
 
+    /// Waits by `wait` from now on.
+    pub fn set_wait(&mut self, wait: Wait) {
+        self.side.strategy = wait;
+    }
+
     /// What this session can promise beyond what every one does: what its memory is made of, on both sides.
     #[must_use]
     pub fn capabilities(&self) -> Capabilities {
@@ -326,7 +332,8 @@ impl Drop for RpcBus {
 }
 
 /// The descriptor for a foreign event loop, as that of a [`Bus`](crate::Bus): call [`try_serve`](RpcBus::try_serve) or
-/// [`try_wait`](RpcBus::try_wait) until the answer is [`Cause::Empty`].
+/// [`try_wait`](RpcBus::try_wait) until the answer is [`Cause::Empty`], and once more after a reply, a cancel or another call, which may
+/// hear what would make the descriptor readable.
 impl AsFd for RpcBus {
     fn as_fd(&self) -> BorrowedFd<'_> {
         if self.side.check_ours().is_ok() {

@@ -196,7 +196,7 @@ pub(crate) struct Side<C> {
     parking: Parking,
     waker: Waker,
     channel: C,
-    strategy: Wait,
+    pub(crate) strategy: Wait,
     budget: Budget,
     pulse: Pulse,
     /// Why the session is over, once it is.

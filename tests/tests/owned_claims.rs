@@ -174,6 +174,67 @@ fn one_outlives_the_bus_and_the_peer() {
     assert_eq!((&late[..], &failed.claim[..]), (&frames::payload(2, 2000)[..], &frames::payload(1, 2000)[..]));
 }
 
+#[test]
+fn what_was_sent_and_kept_is_not_used_again_before_it_is_let_go() {
+    let _watchdog = watchdog("kept claims");
+    let (mut sends, mut receives) = bus_pair(&options().memory_limit(MIB), &options());
+    // All the memory there is, several times over: what comes back too soon would be written over.
+    let kept: Vec<_> = (0..8)
+        .map(|number| {
+            let mut claim = sends.claim_owned_until(64 << 10, soon()).expect("a block");
+            fill(&mut claim, number);
+            let (shown, used) = (claim.as_ptr().addr(), claim.len());
+            let sent = sends.publish_kept(frames::type_id(number), claim, used).expect("a claim is sent");
+            expect(&mut receives, number);
+            (shown, sent)
+        })
+        .collect();
+    assert_eq!(sends.stats().blocks_out, 8);
+    for number in 8..108 {
+        let claim = sends.claim_owned_until(64 << 10, soon()).expect("a block");
+        assert!(kept.iter().all(|(shown, _)| *shown != claim.as_ptr().addr()), "a kept block was used again");
+        let mut claim = claim;
+        fill(&mut claim, number);
+        send(&mut sends, claim, number);
+        expect(&mut receives, number);
+    }
+    // Let go on another thread, before the peer gives the last one back and after it gave back the others.
+    let mut last = sends.claim_owned_until(64 << 10, soon()).expect("a block");
+    fill(&mut last, 200);
+    let used = last.len();
+    let last = sends.publish_kept(frames::type_id(200), last, used).expect("a claim is sent");
+    thread::spawn(move || drop((kept, last))).join().expect("no panic");
+    expect(&mut receives, 200);
+    drop(receives.try_recv());
+    // All of the memory is to be had again.
+    let claims: Vec<_> = (0..14).map(|_| sends.claim_owned_until(64 << 10, soon()).expect("a block")).collect();
+    assert_eq!(claims.len(), 14);
+}
+
+#[test]
+fn what_is_kept_outlives_the_bus() {
+    let _watchdog = watchdog("a kept claim and no bus");
+    let (mut sends, receives) = pair();
+    let claim = sends.claim_owned_until(5000, soon()).expect("a block");
+    let sent = sends.publish_kept(1, claim, 10).expect("a claim is sent");
+    drop((sends, receives));
+    drop(sent);
+}
+
+#[test]
+fn a_request_and_its_reply_may_be_kept() {
+    let _watchdog = watchdog("kept calls");
+    let (mut calls, mut serves) = rpc();
+    let claim = calls.claim_owned_until(5000, soon()).expect("a block");
+    let (call, request) = calls.call_kept(1, claim, 5000, soon(), soon()).expect("a request is sent");
+    let id = serves.serve_until(soon()).expect("a request").id();
+    let claim = serves.claim_owned_until(5000, soon()).expect("a block");
+    let reply = serves.reply_kept(id, 2, claim, 5000).expect("a reply is sent");
+    assert_eq!(calls.wait_until(call, soon()).expect("a reply").len(), 5000);
+    drop((request, reply));
+    assert_eq!(calls.in_flight(), 0);
+}
+
 fn rpc() -> (RpcBus, RpcBus) {
     rpc_pair(&options(), &options())
 }

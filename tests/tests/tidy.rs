@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const LONGEST: usize = 600;
 
 /// Where `unsafe` may stand, and why.
-const UNSAFE: [(&str, &str); 15] = [
+const UNSAFE: [(&str, &str); 17] = [
     ("core/src/span.rs", "reads and writes shared memory"),
     ("core/src/span/", "reads and writes shared memory"),
     ("core/src/sys/", "calls the kernel"),
@@ -19,6 +19,8 @@ const UNSAFE: [(&str, &str); 15] = [
     ("core/src/returns/held.rs", "hands out payloads in place"),
     ("ffi/src/", "takes pointers of C's"),
     ("ffi/tests/", "calls what C calls"),
+    ("bindings/python/src/buffer.rs", "shows Python bytes in place"),
+    ("bindings/python/src/dlpack.rs", "lends them to other libraries of Python"),
     ("bench/src/floor", "shows what the hardware can do without us"),
     ("bench/rivals/iceoryx2/src/", "writes in place what the system lends"),
     ("bench/rivals/tachyon/src/bus.rs", "writes in place what the system lends"),

@@ -71,6 +71,15 @@ pub(crate) struct Piece {
 }
 
 #[cfg(not(loom))]
+impl Piece {
+    /// Leaves one of no bytes behind, which keeps the same memory.
+    pub(crate) fn take(&mut self) -> Self {
+        let empty = Self { span: self.span.clone(), at: self.at, len: 0 };
+        std::mem::replace(self, empty)
+    }
+}
+
+#[cfg(not(loom))]
 impl Deref for Piece {
     type Target = [u8];
 

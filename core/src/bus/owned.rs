@@ -1,8 +1,9 @@
 //! Claims that belong to their holder: a block of the arena that is filled on any thread and sent when it is ready.
 
 use super::{Bus, Role};
+use crate::arena::Block;
 use crate::deadline::Deadline;
-use crate::drafts::Draft;
+use crate::drafts::{Draft, Sent};
 use crate::error::Cause;
 use crate::ring::Label;
 use crate::side::Patience;
@@ -56,6 +57,21 @@ impl Deref for OwnedClaim {
 impl DerefMut for OwnedClaim {
     fn deref_mut(&mut self) -> &mut [u8] {
         &mut self.0
+    }
+}
+
+/// What was sent out of an [`OwnedClaim`] and is still looked at by its holder, through addresses that he took before.
+///
+/// It keeps the memory, and the block from being used again: those bytes stay what they are until the last of the peer and this
+/// lets go. They are the peer's to read, so its holder must not write to them any more. For callers that cannot take their views
+/// back, such as those of another language. It may be dropped on any thread, after the session's end too.
+#[derive(Debug)]
+#[must_use = "what is dropped at once need not have been kept"]
+pub struct SentClaim(#[expect(dead_code, reason = "held for what its drop does")] Sent);
+
+impl SentClaim {
+    pub(crate) fn new(sent: Sent) -> Self {
+        Self(sent)
     }
 }
 
@@ -124,6 +140,19 @@ impl Bus {
     /// With the claim, which stays open: [`Cause::InvalidArgument`] if `used` is more than was claimed, or the claim is of
     /// another bus; what ends the session; [`Cause::Forked`].
     pub fn publish_owned(&mut self, type_id: u32, claim: OwnedClaim, used: usize) -> Result<(), OwnedClaimError> {
+        self.send_owned(type_id, claim, used).map(drop)
+    }
+
+    /// As [`publish_owned`](Self::publish_owned), for a caller who goes on looking at what he sent.
+    ///
+    /// # Errors
+    /// As for [`publish_owned`](Self::publish_owned).
+    pub fn publish_kept(&mut self, type_id: u32, claim: OwnedClaim, used: usize) -> Result<SentClaim, OwnedClaimError> {
+        let (draft, block) = self.send_owned(type_id, claim, used)?;
+        Ok(SentClaim(self.side.outgoing.keep_sent(draft, block)))
+    }
+
+    fn send_owned(&mut self, type_id: u32, claim: OwnedClaim, used: usize) -> Result<(Draft, Block), OwnedClaimError> {
         if let Err(cause) = self.must(Role::Sends) {
             return Err(OwnedClaimError { claim, cause });
         }

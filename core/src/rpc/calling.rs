@@ -9,6 +9,8 @@ use crate::ring::{Label, Taken};
 use crate::side::{Patience, Want};
 use crate::sys;
 
+const UNKNOWN: Cause = Cause::InvalidArgument { which: "no call with this id is in flight" };
+
 /// Calling.
 impl RpcBus {
     /// Sends a request and answers at once with its id. Waits for room, and for a place among the calls in flight; meanwhile
@@ -29,6 +31,22 @@ impl RpcBus {
     #[inline]
     pub fn call_until(&mut self, type_id: u32, payload: &[u8], deadline: Deadline) -> Result<CallId, Cause> {
         self.send(type_id, payload, false, Some(deadline), Patience::Until(deadline))
+    }
+
+    /// As [`call_until`](Self::call_until), for callers that wait in pieces: this one ends `until` then, which may be sooner than the
+    /// deadline that travels.
+    ///
+    /// # Errors
+    /// As for [`call`](Self::call); [`Cause::Timeout`] at `until`: nothing was sent.
+    #[inline]
+    pub fn call_within(
+        &mut self,
+        type_id: u32,
+        payload: &[u8],
+        deadline: Deadline,
+        until: Deadline,
+    ) -> Result<CallId, Cause> {
+        self.send(type_id, payload, false, Some(deadline), Patience::Until(until))
     }
 
     /// As [`call`](Self::call), or [`Cause::Full`] at once.
@@ -214,6 +232,27 @@ impl RpcBus {
         }
     }
 
+    /// Waits until the reply to `call` is there, or a request to be served, whichever comes first: then
+    /// [`try_wait`](Self::try_wait) or [`try_serve`](Self::try_serve) has it. For ends that serve while they wait, and cannot do so
+    /// by a [handler](Self::on_request).
+    ///
+    /// # Errors
+    /// [`Cause::Timeout`] at the deadline; [`Cause::InvalidArgument`] if no such call is in flight; and what ends the session.
+    pub fn await_either_until(&mut self, call: CallId, deadline: Deadline) -> Result<(), Cause> {
+        self.side.check_no_claim()?;
+        loop {
+            match self.calls.look(call.0) {
+                Known::Done(_) => return Ok(()),
+                Known::Waiting if self.served.has_queued() => return Ok(()),
+                Known::Waiting => {}
+                Known::Unknown => return Err(UNKNOWN),
+            }
+            self.flush_cancels();
+            let frame = self.side.take(Patience::Until(deadline))?;
+            self.admit(frame)?;
+        }
+    }
+
     /// Waits until the outcome of `call` is known.
     #[inline]
     fn await_outcome(&mut self, call: CallId, patience: Patience) -> Result<Outcome, Cause> {
@@ -223,7 +262,7 @@ impl RpcBus {
             match self.calls.look(call.0) {
                 Known::Done(outcome) => return Ok(outcome),
                 Known::Waiting => {}
-                Known::Unknown => return Err(Cause::InvalidArgument { which: "no call with this id is in flight" }),
+                Known::Unknown => return Err(UNKNOWN),
             }
             if served > 0 {
                 patience.check()?;

@@ -2,8 +2,10 @@
 
 use super::calling::{on_the_clock, with_deadline};
 use super::{CallId, RpcBus};
-use crate::bus::{OwnedClaim, OwnedClaimError};
+use crate::arena::Block;
+use crate::bus::{OwnedClaim, OwnedClaimError, SentClaim};
 use crate::deadline::Deadline;
+use crate::drafts::Draft;
 use crate::error::Cause;
 use crate::layout::{DEADLINE, Descriptor, Form};
 use crate::ring::Label;
@@ -58,7 +60,7 @@ impl RpcBus {
     /// With the claim, which stays open: [`Cause::InvalidArgument`] if `used` is more than was claimed, or the claim is of
     /// another bus; what ends the session; [`Cause::Interrupted`]; [`Cause::Forked`].
     pub fn call_owned(&mut self, type_id: u32, claim: OwnedClaim, used: usize) -> Result<CallId, OwnedClaimError> {
-        self.call_owned_with(type_id, claim, used, None, Patience::Until(Deadline::NEVER))
+        self.call_owned_with(type_id, claim, used, None, Patience::Until(Deadline::NEVER)).map(|(call, _)| call)
     }
 
     /// As [`call_owned`](Self::call_owned), until `deadline`, then [`Cause::Timeout`]. The deadline travels with the call.
@@ -72,7 +74,26 @@ impl RpcBus {
         used: usize,
         deadline: Deadline,
     ) -> Result<CallId, OwnedClaimError> {
-        self.call_owned_with(type_id, claim, used, on_the_clock(deadline), Patience::Until(deadline))
+        let until = on_the_clock(deadline);
+        self.call_owned_with(type_id, claim, used, until, Patience::Until(deadline)).map(|(call, _)| call)
+    }
+
+    /// As [`call_owned_until`](Self::call_owned_until), for a caller who goes on looking at what he sent, and who waits for a place
+    /// in pieces: this one ends `until` then, which may be sooner than the deadline that travels.
+    ///
+    /// # Errors
+    /// As for [`call_owned`](Self::call_owned); [`Cause::Timeout`] at `until`.
+    pub fn call_kept(
+        &mut self,
+        type_id: u32,
+        claim: OwnedClaim,
+        used: usize,
+        deadline: Deadline,
+        until: Deadline,
+    ) -> Result<(CallId, SentClaim), OwnedClaimError> {
+        let travels = on_the_clock(deadline);
+        let (call, (draft, block)) = self.call_owned_with(type_id, claim, used, travels, Patience::Until(until))?;
+        Ok((call, SentClaim::new(self.side.outgoing.keep_sent(draft, block))))
     }
 
     /// As [`call_owned`](Self::call_owned), or [`Cause::Full`] at once.
@@ -80,7 +101,7 @@ impl RpcBus {
     /// # Errors
     /// As for [`call_owned`](Self::call_owned).
     pub fn try_call_owned(&mut self, type_id: u32, claim: OwnedClaim, used: usize) -> Result<CallId, OwnedClaimError> {
-        self.call_owned_with(type_id, claim, used, None, Patience::None)
+        self.call_owned_with(type_id, claim, used, None, Patience::None).map(|(call, _)| call)
     }
 
     fn call_owned_with(
@@ -90,7 +111,7 @@ impl RpcBus {
         used: usize,
         until: Option<[u8; DEADLINE]>,
         patience: Patience,
-    ) -> Result<CallId, OwnedClaimError> {
+    ) -> Result<(CallId, (Draft, Block)), OwnedClaimError> {
         let draft = claim.into_draft(used)?;
         loop {
             match self.check_place() {
@@ -106,7 +127,7 @@ impl RpcBus {
         let id = self.calls.begin(false).expect("a place that was just seen");
         let (form, head) = with_deadline(Form::REQUEST, &until);
         match self.side.commit_draft(draft, Label { form, type_id, correlation: id }, head, used) {
-            Ok(()) => Ok(CallId(id)),
+            Ok(sent) => Ok((CallId(id), sent)),
             Err(unsent) => {
                 self.calls.withdraw(id);
                 Err(OwnedClaimError::new(unsent))
@@ -125,13 +146,38 @@ impl RpcBus {
         claim: OwnedClaim,
         used: usize,
     ) -> Result<(), OwnedClaimError> {
+        self.send_reply(id, type_id, claim, used).map(drop)
+    }
+
+    /// As [`reply_owned`](Self::reply_owned), for a caller who goes on looking at what he sent.
+    ///
+    /// # Errors
+    /// As for [`reply_owned`](Self::reply_owned).
+    pub fn reply_kept(
+        &mut self,
+        id: u32,
+        type_id: u32,
+        claim: OwnedClaim,
+        used: usize,
+    ) -> Result<SentClaim, OwnedClaimError> {
+        let (draft, block) = self.send_reply(id, type_id, claim, used)?;
+        Ok(SentClaim::new(self.side.outgoing.keep_sent(draft, block)))
+    }
+
+    fn send_reply(
+        &mut self,
+        id: u32,
+        type_id: u32,
+        claim: OwnedClaim,
+        used: usize,
+    ) -> Result<(Draft, Block), OwnedClaimError> {
         if let Err(cause) = self.open_request(id) {
             return Err(OwnedClaimError { claim, cause });
         }
         let label = Label { form: Form::REPLY, type_id, correlation: id };
         let sent = self.side.commit_draft(claim.into_draft(used)?, label, &[], used);
-        sent.map_err(OwnedClaimError::new)?;
+        let sent = sent.map_err(OwnedClaimError::new)?;
         self.served.close(id);
-        Ok(())
+        Ok(sent)
     }
 }

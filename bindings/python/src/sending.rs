@@ -1,0 +1,156 @@
+//! How payloads leave, on a bus and as calls: tried with the interpreter's lock where they are short, waited for without it.
+
+use crate::error::OrRaise;
+use crate::waiting::{LOOKS, patiently, patiently_for, soon};
+use pyo3::prelude::*;
+use slipring::{Bus, CallId, Cause, Deadline, OwnedClaim, RpcBus, SharedBuffer};
+
+/// Publishes a copy of `payload`.
+#[inline]
+pub(crate) fn publish(py: Python<'_>, bus: &mut Bus, type_id: u32, payload: &[u8], deadline: Deadline) -> PyResult<()> {
+    if payload.len() <= bus.inline_limit() {
+        if let Some(sent) = soon(LOOKS, || bus.try_publish(type_id, payload)) {
+            return sent.or_raise(py);
+        }
+    } else if deadline == Deadline::NOW {
+        return patiently(py, Deadline::NEVER, |_| bus.try_publish(type_id, payload))?.or_raise(py);
+    }
+    patiently_for(py, payload.len(), deadline, |until| bus.publish_until(type_id, payload, until))?.or_raise(py)
+}
+
+/// Publishes a copy of `payload` if there is room now. Whether it did.
+pub(crate) fn try_publish(py: Python<'_>, bus: &mut Bus, type_id: u32, payload: &[u8]) -> PyResult<bool> {
+    let sent = if payload.len() <= bus.inline_limit() {
+        bus.try_publish(type_id, payload)
+    } else {
+        patiently(py, Deadline::NEVER, |_| bus.try_publish(type_id, payload))?
+    };
+    is_sent(py, sent)
+}
+
+/// Whether there was room.
+fn is_sent(py: Python<'_>, sent: Result<(), Cause>) -> PyResult<bool> {
+    match sent {
+        Err(Cause::Full) => Ok(false),
+        other => other.or_raise(py).map(|()| true),
+    }
+}
+
+/// Adds a copy of `payload` to the group that the next flush shows.
+#[inline]
+pub(crate) fn publish_later(
+    py: Python<'_>,
+    bus: &mut Bus,
+    type_id: u32,
+    payload: &[u8],
+    deadline: Deadline,
+) -> PyResult<()> {
+    if payload.len() <= bus.inline_limit()
+        && let Some(sent) = soon(LOOKS, || bus.try_publish_later(type_id, payload))
+    {
+        return sent.or_raise(py);
+    }
+    patiently_for(py, payload.len(), deadline, |until| bus.publish_later_until(type_id, payload, until))?.or_raise(py)
+}
+
+/// Publishes a copy of `payload`, and with it `shared`.
+pub(crate) fn publish_shared(
+    py: Python<'_>,
+    bus: &mut Bus,
+    type_id: u32,
+    payload: &[u8],
+    shared: &[SharedBuffer],
+    deadline: Deadline,
+) -> PyResult<()> {
+    let shared: Vec<_> = shared.iter().collect();
+    let sent =
+        patiently_for(py, payload.len(), deadline, |until| bus.publish_shared_until(type_id, payload, &shared, until));
+    sent?.or_raise(py)
+}
+
+/// A block for `len` bytes. With no time at all, one that is free, or that new memory is made for.
+pub(crate) fn claim(py: Python<'_>, bus: &mut Bus, len: usize, deadline: Deadline) -> PyResult<OwnedClaim> {
+    if deadline == Deadline::NOW {
+        return patiently(py, Deadline::NEVER, |_| bus.try_claim_owned(len))?.or_raise(py);
+    }
+    patiently_for(py, len, deadline, |until| bus.claim_owned_until(len, until))?.or_raise(py)
+}
+
+/// As [`claim`], for requests and replies.
+pub(crate) fn claim_call(py: Python<'_>, rpc: &mut RpcBus, len: usize, deadline: Deadline) -> PyResult<OwnedClaim> {
+    if deadline == Deadline::NOW {
+        return patiently(py, Deadline::NEVER, |_| rpc.try_claim_owned(len))?.or_raise(py);
+    }
+    patiently_for(py, len, deadline, |until| rpc.claim_owned_until(len, until))?.or_raise(py)
+}
+
+/// Sends a request. The deadline goes along.
+#[inline]
+pub(crate) fn call(
+    py: Python<'_>,
+    rpc: &mut RpcBus,
+    type_id: u32,
+    payload: &[u8],
+    deadline: Deadline,
+) -> PyResult<CallId> {
+    if payload.len() <= rpc.inline_limit() {
+        match rpc.call_within(type_id, payload, deadline, Deadline::NOW) {
+            Err(Cause::Timeout | Cause::Full) => {}
+            other => return other.or_raise(py),
+        }
+    } else if deadline == Deadline::NOW {
+        return patiently(py, Deadline::NEVER, |_| rpc.try_call(type_id, payload))?.or_raise(py);
+    }
+    let len = payload.len();
+    patiently_for(py, len, deadline, |until| rpc.call_within(type_id, payload, deadline, until))?.or_raise(py)
+}
+
+/// Sends a request, and with it `shared`.
+pub(crate) fn call_shared(
+    py: Python<'_>,
+    rpc: &mut RpcBus,
+    type_id: u32,
+    payload: &[u8],
+    shared: &[SharedBuffer],
+    deadline: Deadline,
+) -> PyResult<CallId> {
+    let shared: Vec<_> = shared.iter().collect();
+    // The deadline goes along, so the wait cannot be cut into slices that end before it.
+    py.detach(|| match deadline.remaining() {
+        None => rpc.call_shared(type_id, payload, &shared),
+        Some(_) => rpc.call_shared_until(type_id, payload, &shared, deadline),
+    })
+    .or_raise(py)
+}
+
+/// Sends a request of which nobody awaits a reply.
+pub(crate) fn note(py: Python<'_>, rpc: &mut RpcBus, type_id: u32, payload: &[u8], deadline: Deadline) -> PyResult<()> {
+    let len = payload.len();
+    if len <= rpc.inline_limit()
+        && let Some(sent) = soon(1, || rpc.try_note(type_id, payload))
+    {
+        return sent.or_raise(py);
+    }
+    patiently_for(py, len, deadline, |until| rpc.note_until(type_id, payload, until))?.or_raise(py)
+}
+
+/// Replies. With no time, nothing is waited for.
+#[inline]
+pub(crate) fn reply(
+    py: Python<'_>,
+    rpc: &mut RpcBus,
+    id: u32,
+    type_id: u32,
+    payload: &[u8],
+    deadline: Deadline,
+) -> PyResult<()> {
+    if payload.len() <= rpc.inline_limit() {
+        return rpc.reply(id, type_id, payload).or_raise(py);
+    }
+    // A reply that finds no block in time is over, so its wait cannot be cut into slices.
+    py.detach(|| match deadline {
+        Deadline::NOW => rpc.reply(id, type_id, payload),
+        _ => rpc.reply_until(id, type_id, payload, deadline),
+    })
+    .or_raise(py)
+}

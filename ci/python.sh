@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# The Python package: builds it into .venv, then its lints, its types, the stubs against the binary, and its tests.
+#   ci/python.sh          all of that, with python3, and the tests with every other CPython >= 3.11 that is found
+#   ci/python.sh run FILE the tour: an echo table, and a file that is handed over in place
+#   ci/python.sh wheel    wheel and source distribution into dist/, tried out in a fresh environment without Rust
+set -euo pipefail
+cd "$(dirname "$0")/.."
+root=$PWD
+say() { printf '\n== %s\n' "$*"; }
+
+if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    echo "skipped: Python (python3 is missing, or older than 3.11)"
+    exit 0
+fi
+[ -x .venv/bin/python ] || python3 -m venv .venv
+bin=$root/.venv/bin
+"$bin/python" -c 'import hypothesis, maturin, mypy, numpy, pytest, typing_extensions' 2>/dev/null ||
+    "$bin/pip" install --quiet 'maturin>=1.16,<2' pytest hypothesis numpy mypy ruff typing_extensions
+export VIRTUAL_ENV=$root/.venv PATH=$bin:$PATH
+
+wheel() {
+    say "wheel and source distribution"
+    rm -rf dist
+    (cd bindings/python && maturin build --release --sdist --out "$root/dist")
+    # In a place of its own, with no Rust on the path, from the wheel alone.
+    local fresh
+    fresh=$(mktemp -d)
+    trap 'rm -rf "$fresh"' RETURN
+    python3 -m venv "$fresh/venv"
+    "$fresh/venv/bin/pip" install --quiet pytest hypothesis numpy dist/*.whl
+    cp -r bindings/python/tests bindings/python/pyproject.toml "$fresh"
+    (cd "$fresh" && env -i HOME="$fresh" PATH="$fresh/venv/bin:/usr/bin:/bin" "$fresh/venv/bin/python" -m pytest tests/test_seed_page.py)
+    ls -l dist
+}
+
+tests_with_others() {
+    local python fresh
+    for python in python3.11 python3.12 python3.13 python3.14 python3.15; do
+        python=$(ls -d "$HOME"/.pyenv/versions/*/bin/"$python" 2>/dev/null | tail -n 1 || true)
+        [ -n "$python" ] && ! "$python" -c "import sys; sys.exit(sys.version_info[:2] != ($("$bin/python" -c 'import sys; print(*sys.version_info[:2], sep=",")')))" || continue
+        say "tests with $python"
+        fresh=$(mktemp -d)
+        "$python" -m venv "$fresh"
+        "$fresh/bin/pip" install --quiet pytest hypothesis numpy dist/*.whl
+        (cd bindings/python && "$fresh/bin/python" -m pytest)
+        rm -rf "$fresh"
+    done
+}
+
+if [ "${1:-}" = wheel ]; then
+    wheel
+    exit
+fi
+say "build"
+(cd bindings/python && maturin develop --quiet --release)
+if [ "${1:-}" = run ]; then
+    say "Python: two processes"
+    python examples/python/tour.py "${@:2}"
+    exit
+fi
+cd bindings/python
+if command -v ruff >/dev/null; then
+    say "lints"
+    ruff format --check --config pyproject.toml . "$root/examples/python"
+    ruff check --config pyproject.toml . "$root/examples/python"
+fi
+say "types"
+mypy python/slipring "$root/examples/python"
+python -m mypy.stubtest slipring --allowlist stubtest.allow --ignore-unused-allowlist
+say "tests"
+python -m pytest
+cd "$root"
+if compgen -G 'dist/*.whl' >/dev/null; then tests_with_others; fi
