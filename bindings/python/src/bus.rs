@@ -215,15 +215,10 @@ impl Bus {
             Ok(list) => list.iter().collect(),
             Err(_) => payloads.try_iter()?.collect::<PyResult<_>>()?,
         };
-        Self::with(slf, |bus| {
-            let added = all.iter().try_for_each(|data| {
-                let payload = Payload::of(data)?;
-                sending::publish_later(py, bus, type_id.0, payload.bytes(), deadline)
-            });
-            // What went before the one that failed is sent.
-            let shown = bus.flush().or_raise(py);
-            added.and(shown).map(|()| all.len())
-        })
+        let payloads = all.iter().map(Payload::of).collect::<PyResult<Vec<_>>>()?;
+        let bytes: Vec<_> = payloads.iter().map(Payload::bytes).collect();
+        Self::with(slf, |bus| sending::publish_all(py, bus, type_id.0, &bytes, deadline))?;
+        Ok(bytes.len())
     }
 
     /// Room for a payload of up to `size` bytes, to be written in place through `memoryview(tx)`. Leaving the with block sends

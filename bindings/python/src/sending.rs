@@ -1,15 +1,19 @@
 //! How payloads leave, on a bus and as calls: tried with the interpreter's lock where they are short, waited for without it.
 
 use crate::error::OrRaise;
-use crate::waiting::{LOOKS, patiently, patiently_for, soon};
+use crate::waiting::{patiently, patiently_for, soon};
 use pyo3::prelude::*;
 use slipring::{Bus, CallId, Cause, Deadline, OwnedClaim, RpcBus, SharedBuffer};
+
+/// How often room is looked for with the lock held. Each look that finds none asks the reader to say at once what it has read; a
+/// second one would only ask again, and make the reader say so for every message.
+const ONE_LOOK: u32 = 1;
 
 /// Publishes a copy of `payload`.
 #[inline]
 pub(crate) fn publish(py: Python<'_>, bus: &mut Bus, type_id: u32, payload: &[u8], deadline: Deadline) -> PyResult<()> {
     if payload.len() <= bus.inline_limit() {
-        if let Some(sent) = soon(LOOKS, || bus.try_publish(type_id, payload)) {
+        if let Some(sent) = soon(ONE_LOOK, || bus.try_publish(type_id, payload)) {
             return sent.or_raise(py);
         }
     } else if deadline == Deadline::NOW {
@@ -36,21 +40,28 @@ fn is_sent(py: Python<'_>, sent: Result<(), Cause>) -> PyResult<bool> {
     }
 }
 
-/// Adds a copy of `payload` to the group that the next flush shows.
-#[inline]
-pub(crate) fn publish_later(
+/// Publishes copies of all `payloads`, in groups as large as there is room for.
+pub(crate) fn publish_all(
     py: Python<'_>,
     bus: &mut Bus,
     type_id: u32,
-    payload: &[u8],
+    payloads: &[&[u8]],
     deadline: Deadline,
 ) -> PyResult<()> {
-    if payload.len() <= bus.inline_limit()
-        && let Some(sent) = soon(LOOKS, || bus.try_publish_later(type_id, payload))
-    {
-        return sent.or_raise(py);
+    let mut left = payloads;
+    while !left.is_empty() {
+        let frames = || left.iter().map(|payload| (type_id, *payload));
+        let longest = left.iter().map(|payload| payload.len()).max().unwrap_or(0);
+        let tried = if longest <= bus.inline_limit() { bus.try_publish_batch(frames()) } else { Err(Cause::Full) };
+        let sent = match tried {
+            Err(Cause::Full) => {
+                patiently_for(py, longest, deadline, |until| bus.publish_batch_until(frames(), until))?.or_raise(py)?
+            }
+            other => other.or_raise(py)?,
+        };
+        left = &left[sent..];
     }
-    patiently_for(py, payload.len(), deadline, |until| bus.publish_later_until(type_id, payload, until))?.or_raise(py)
+    Ok(())
 }
 
 /// Publishes a copy of `payload`, and with it `shared`.
@@ -127,7 +138,7 @@ pub(crate) fn call_shared(
 pub(crate) fn note(py: Python<'_>, rpc: &mut RpcBus, type_id: u32, payload: &[u8], deadline: Deadline) -> PyResult<()> {
     let len = payload.len();
     if len <= rpc.inline_limit()
-        && let Some(sent) = soon(1, || rpc.try_note(type_id, payload))
+        && let Some(sent) = soon(ONE_LOOK, || rpc.try_note(type_id, payload))
     {
         return sent.or_raise(py);
     }

@@ -68,11 +68,15 @@ def test_a_batch_may_be_larger_than_the_ring(name: str) -> None:
 
 
 def test_what_went_before_a_payload_that_cannot_be_sent_is_sent(name: str) -> None:
-    with buses(name) as (sender, receiver):
+    with buses(name, max_message=2000) as (sender, receiver):
         with pytest.raises(TypeError, match="not int"):
             sender.send_many([b"one", b"two", 3])  # type: ignore[list-item]
+        assert receiver.try_recv() is None
+        with pytest.raises(slipring.TooLarge):
+            sender.send_many([b"one", b"two", b"3" * 2001])
         assert [receiver.recv(timeout=SOON).data for _ in range(2)] == [b"one", b"two"]
         assert receiver.try_recv() is None
+        assert sender.send_many([]) == 0
 
 
 def send_and_close(name: str) -> None:

@@ -295,7 +295,7 @@ class Bus:
     def send_many(self, payloads: Iterable[_Payload], type_id: SupportsIndex = 0, *, timeout: _Seconds = None) -> int:
         """Sends all payloads, in groups as large as there is room for. How many that were.
 
-        What went before one that cannot be sent is sent."""
+        What went before one that is too long is sent."""
     def send_zero_copy(self, size: SupportsIndex, type_id: SupportsIndex = 0, *, timeout: _Seconds = None) -> TxGuard:
         """Room for a payload of up to `size` bytes, to be written in place."""
     def empty(
