@@ -5,6 +5,7 @@ mod claim;
 mod inbox;
 mod lease;
 mod owned;
+mod place;
 mod shared;
 
 pub use aside::{ClaimTicket, LeaseTicket};
@@ -19,7 +20,6 @@ use crate::layout::SessionKind;
 use crate::listener::Listener;
 use crate::observe::{State, Stats};
 use crate::options::{Options, Trust};
-use crate::placement::{Placement, check_node};
 use crate::ring::{Show, Slot};
 use crate::session::connect;
 use crate::session::link::Link;
@@ -166,26 +166,6 @@ impl Bus {
     #[must_use]
     pub fn capabilities(&self) -> Capabilities {
         self.side.channel().capabilities()
-    }
-
-    /// Where this end's memory is, beside where it was asked to be: on which NUMA nodes, in huge pages, locked. Looks at every map
-    /// of the process, which takes milliseconds where there are thousands.
-    #[must_use]
-    pub fn placement(&self) -> Placement {
-        self.side.channel().placement()
-    }
-
-    /// Has this end's memory come to a NUMA node, as far as the kernel moves it, and what is made later be made there.
-    /// [`Options::numa_node`] does so from the first byte on, which is better: pages that the peer has mapped are moved only for
-    /// processes with `CAP_SYS_NICE`. What was got is in the [`placement`](Self::placement).
-    ///
-    /// # Errors
-    /// [`Cause::InvalidArgument`] for a node that this machine does not have, with those that it has; [`Cause::Forked`].
-    pub fn set_numa_node(&mut self, node: u32) -> Result<(), Error> {
-        self.side.check_ours()?;
-        check_node(node, "move memory to NUMA node")?;
-        self.side.channel_mut().move_to(node);
-        Ok(())
     }
 
     /// What this end has done so far. The peer is shown it, too.
