@@ -13,11 +13,12 @@ impl Bus {
     }
 
     /// Has this end's memory come to a NUMA node, as far as the kernel moves it, and what is made later be made there.
-    /// [`Options::numa_node`] does so from the first byte on, which is better: pages that the peer has mapped are moved only for
-    /// processes with `CAP_SYS_NICE`. What was got is in the [`placement`](Self::placement).
+    /// [`Options::numa_node`](crate::Options::numa_node) does so from the first byte on, which is better: pages that the peer has
+    /// mapped are moved only for processes with `CAP_SYS_NICE`. What was got is in the [`placement`](Self::placement).
     ///
     /// # Errors
-    /// [`Cause::InvalidArgument`] for a node that this machine does not have, with those that it has; [`Cause::Forked`].
+    /// [`Cause::InvalidArgument`](crate::Cause::InvalidArgument) for a node that this machine does not have, with those that it has;
+    /// [`Cause::Forked`](crate::Cause::Forked).
     pub fn set_numa_node(&mut self, node: u32) -> Result<(), Error> {
         self.side.check_ours()?;
         check_node(node, "move memory to NUMA node")?;
