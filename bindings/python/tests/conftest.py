@@ -3,6 +3,7 @@
 import faulthandler
 import itertools
 import os
+import signal
 import tempfile
 from collections.abc import Iterator
 
@@ -12,6 +13,9 @@ WATCHDOG = 60.0
 """Seconds after which a test that hangs ends the run, with the stacks of all its threads."""
 
 _numbers = itertools.count()
+
+# Whoever starts this in the background may have it ignore interrupts, and then its children would too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
