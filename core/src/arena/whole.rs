@@ -134,6 +134,12 @@ mod tests {
     const MIB: u64 = 1 << 20;
 
     proptest! {
+        #![proptest_config(ProptestConfig {
+            cases: if cfg!(miri) { 4 } else { 1024 },
+            failure_persistence: if cfg!(miri) { None } else { ProptestConfig::default().failure_persistence },
+            ..ProptestConfig::default()
+        })]
+
         #[test]
         fn a_class_holds_its_payload_and_little_more(len in WHOLE_ABOVE + 1..1 << 45) {
             prop_assert!((len..=len + len / 16).contains(&class(len)));
