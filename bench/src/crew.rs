@@ -27,7 +27,10 @@ use crate::worker::{Job, Said, Task};
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// How the names of runtime directories begin; the process that made one follows.
-const PREFIX: &str = "slipring-bench-";
+const PREFIX: &str = slipring_bench_kit::rival::PREFIX;
+
+/// Where POSIX shared memory has its names.
+const SHARED_MEMORY: &str = "/dev/shm";
 
 /// A private runtime directory, removed when dropped.
 #[derive(Debug)]
@@ -36,7 +39,8 @@ pub(crate) struct Runtime(PathBuf);
 impl Runtime {
     pub(crate) fn create() -> Result<Self> {
         let base = std::env::temp_dir();
-        sweep(&base);
+        sweep(&base, has_ended);
+        sweep(Path::new(SHARED_MEMORY), has_ended);
         let mut number = 0;
         loop {
             let path = base.join(format!("{PREFIX}{}-{number}", std::process::id()));
@@ -57,20 +61,27 @@ impl Drop for Runtime {
     fn drop(&mut self) {
         // A directory that is left behind harms nobody, and there is no one to tell.
         let _ = std::fs::remove_dir_all(&self.0);
+        // What systems that are compared keep there under names, and were killed with.
+        sweep(Path::new(SHARED_MEMORY), |pid| pid == std::process::id());
     }
 }
 
-/// Removes the directories of runs that were killed before they could do so themselves.
-fn sweep(base: &Path) {
+/// Removes what stands in `base` under the names of runs whose process is one of `these`.
+fn sweep(base: &Path, these: impl Fn(u32) -> bool) {
     for entry in std::fs::read_dir(base).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let owner = name.to_str().and_then(|name| name.strip_prefix(PREFIX)).and_then(|rest| rest.split('-').next());
-        if owner.and_then(|pid| pid.parse::<u32>().ok()).is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists())
-        {
-            // Another user's directory stays, and another run may have been faster.
-            let _ = std::fs::remove_dir_all(entry.path());
+        if owner.and_then(|pid| pid.parse().ok()).is_some_and(&these) {
+            // Another user's stays, and another run may have been faster.
+            let path = entry.path();
+            let _ = std::fs::remove_file(&path).or_else(|_| std::fs::remove_dir_all(&path));
         }
     }
+}
+
+/// Whether a run was killed before it could remove what is its own.
+fn has_ended(pid: u32) -> bool {
+    !Path::new(&format!("/proc/{pid}")).exists()
 }
 
 /// One worker process.
@@ -300,5 +311,25 @@ impl Crew {
             }
         }
         worst
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ended_runs_left_is_removed_and_nothing_else() {
+        let base = std::env::temp_dir().join(format!("crew-test-{}", std::process::id()));
+        std::fs::create_dir_all(base.join(format!("{PREFIX}41-0/inner"))).expect("a directory");
+        for name in [format!("{PREFIX}41-x.data"), format!("{PREFIX}42-x.data"), "other-41-x".to_owned()] {
+            std::fs::write(base.join(name), b"left").expect("a file");
+        }
+        sweep(&base, |pid| pid == 41);
+        let mut left: Vec<_> =
+            std::fs::read_dir(&base).expect("it is there").map(|entry| entry.expect("an entry").file_name()).collect();
+        left.sort();
+        assert_eq!(left, ["other-41-x".to_owned(), format!("{PREFIX}42-x.data")]);
+        std::fs::remove_dir_all(&base).expect("ours");
     }
 }

@@ -17,7 +17,7 @@ mod protocol;
 mod trial;
 
 pub use host::{main, main_in_process};
-pub use protocol::{Block, Job, Report, Role, Said, Told, Wait, Who, Work};
+pub use protocol::{Block, Job, PREFIX, Report, Role, Said, Told, Wait, Who, Work};
 
 use anyhow::{Result, bail};
 

@@ -105,10 +105,19 @@ pub struct Job {
     pub damage: u64,
 }
 
+/// How the names of what belongs to a run begin; the process that made it follows.
+pub const PREFIX: &str = "slipring-bench-";
+
 impl Job {
     /// A path in the run's directory that both ends share.
     pub fn path(&self) -> PathBuf {
         self.dir.join(&self.name)
+    }
+
+    /// How the names begin that a system gives to shared memory outside the directory: what a run's processes leave when they
+    /// are killed is removed by this name after the run, or by the next.
+    pub fn shared_prefix(&self) -> String {
+        format!("{PREFIX}{}-", self.parent)
     }
 
     /// The same job for another session.

@@ -5,7 +5,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use iceoryx2::prelude::{Config, LogLevel, Node, NodeBuilder, ServiceName, ipc, set_log_level};
+use iceoryx2::prelude::{
+    Config, FileName, LogLevel, Node, NodeBuilder, Path, SemanticString, ServiceName, ipc, set_log_level,
+};
 use slipring_bench_kit::patience::nap_until;
 use slipring_bench_kit::rival::Job;
 
@@ -33,6 +35,10 @@ pub(crate) fn of_this_thread(job: &Job) -> Result<Local> {
         config.global.node.cleanup_dead_nodes_on_creation = first;
         config.global.node.cleanup_dead_nodes_on_destruction = first;
         config.global.service.cleanup_dead_nodes_on_open = first;
+        // A process that is killed leaves its files, and whoever started it removes them: by this name, and with this directory.
+        config.global.prefix = FileName::new(job.shared_prefix().as_bytes()).context("name shared memory")?;
+        let dir = job.dir.to_str().context("a directory with a name in UTF-8")?;
+        config.global.set_root_path(&Path::new(dir.as_bytes()).context("name the directory")?);
         let node = NodeBuilder::new().config(&config).create::<ipc::Service>().context("make a node")?;
         Ok(Rc::clone(cell.get_or_init(|| Rc::new(node))))
     })
