@@ -326,8 +326,8 @@ mod tests {
             std::fs::write(base.join(name), b"left").expect("a file");
         }
         sweep(&base, |pid| pid == 41);
-        let mut left: Vec<_> =
-            std::fs::read_dir(&base).expect("it is there").map(|entry| entry.expect("an entry").file_name()).collect();
+        let entries = std::fs::read_dir(&base).expect("it is there").flatten();
+        let mut left: Vec<_> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
         left.sort();
         assert_eq!(left, ["other-41-x".to_owned(), format!("{PREFIX}42-x.data")]);
         std::fs::remove_dir_all(&base).expect("ours");
