@@ -21,9 +21,10 @@ else
     folder=bench/record/${model:-unknown}-$(nproc)cpu/$(date -u +%Y-%m-%d)
     mkdir -p "$folder"
 fi
-# Real-time priority where it may be had, so that other processes of the machine do not run between two samples.
+# Real-time priority where it may be had, so that other processes of the machine do not run between two samples. On one CPU two
+# sides that spin would then wait for each other for ever: neither lets the other run.
 prefix=()
-if chrt -f 10 true 2>/dev/null; then prefix=(chrt -f 10); fi
+if [ "$(nproc)" != 1 ] && chrt -f 10 true 2>/dev/null; then prefix=(chrt -f 10); fi
 
 {
     date -u +"date %Y-%m-%d %H:%M UTC"
