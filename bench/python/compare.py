@@ -133,7 +133,9 @@ def table(rows: list[Row]) -> str:
     lines = []
     for row in rows:
         what = f"{row['work']} {row['payload'] or ''} {row['wait'] or ''}"
-        figure = f"{row['msgs_per_s'] / 1e6:.3f} M/s" if row.get("msgs_per_s") else f"{(row['p50_ns'] or 0) / 1e3:.3f} us"
+        figure = (
+            f"{row['msgs_per_s'] / 1e6:.3f} M/s" if row.get("msgs_per_s") else f"{(row['p50_ns'] or 0) / 1e3:.3f} us"
+        )
         ratio = ""
         if row.get("ratio") is not None:
             ratio = f"{row['ratio']:.3f} x {row['against']} ({row['ratio_low']:.3f} to {row['ratio_high']:.3f})"
@@ -145,7 +147,9 @@ def table(rows: list[Row]) -> str:
 def machine() -> str:
     """What belongs to every number."""
     model = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True, check=False)
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True, check=False
+    )
     lines = [model.replace("\t", ""), f"cpus {os.cpu_count()}", f"kernel {os.uname().release}"]
     lines += [f"python {sys.version.split()[0]}", f"commit {commit.stdout.strip() or 'unknown'}"]
     return "\n".join([*lines, f"command {shlex.join(sys.argv)}"])

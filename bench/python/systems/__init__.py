@@ -18,7 +18,12 @@ _WHERE = {
     "tachyon-python-dispatcher": ("tachyon_ipc", "Dispatcher"),
     "shm-rpc-bridge": ("shm_rpc", "Bridge"),
 }
-_NEEDS = {"pyzmq": "zmq", "tachyon-python": "tachyon", "tachyon-python-dispatcher": "tachyon", "shm-rpc-bridge": "shm_rpc_bridge"}
+_NEEDS = {
+    "pyzmq": "zmq",
+    "tachyon-python": "tachyon",
+    "tachyon-python-dispatcher": "tachyon",
+    "shm-rpc-bridge": "shm_rpc_bridge",
+}
 _NEEDS |= {name: "slipring" for name in _WHERE if name.startswith("slipring")} | {"slipring-from-rust": "numpy"}
 
 NAMES = tuple(_WHERE)

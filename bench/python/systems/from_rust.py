@@ -3,6 +3,7 @@
 The patterns are those of the Rust kit, one for each message; NumPy adds up the words of a whole group at once.
 """
 
+import io
 import os
 import time
 
@@ -10,9 +11,11 @@ import numpy as np
 import slipring
 from harness import drive
 from harness.host import Job, System, path_of, seconds
-from harness.payload import GROUP, LAST_SEED, STEP, Damaged
+from harness.payload import LAST_SEED, STEP, Damaged
 
 _MASK = (1 << 64) - 1
+_AT_ONCE = 256
+"""Messages that are taken together: as many as stay in the cache until they are looked at."""
 
 
 class FromRust(System):
@@ -26,6 +29,7 @@ class FromRust(System):
             raise ValueError("messages are of whole words here")
         self._words = job["payload"] // 8
         self._number = 0
+        self._joined = io.BytesIO()
         steps = sum(STEP * at for at in range(self._words)) & _MASK
         self._constant = np.uint64(steps)
         self._last = np.uint64((self._words * LAST_SEED + steps) & _MASK)
@@ -41,10 +45,14 @@ class FromRust(System):
 
     def _some(self) -> tuple[int, bool]:
         """Receives and checks what has come: how many messages, and whether the last one ends the block."""
-        batch = self._bus.recv_many(GROUP)
+        batch = self._bus.recv_many(_AT_ONCE)
         count = len(batch)
-        joined = b"".join([message.data for message in batch])
-        sums = np.frombuffer(joined, "<u8").reshape(count, self._words).sum(axis=1, dtype=np.uint64)
+        self._joined.seek(0)
+        self._joined.writelines([message.data for message in batch])
+        with self._joined.getbuffer() as view:
+            words = np.frombuffer(view, "<u8", count * self._words)
+            sums = words.reshape(count, self._words).sum(axis=1, dtype=np.uint64)
+            del words
         numbers = np.arange(self._number + 1, self._number + count + 1, dtype=np.uint64)
         right = sums == numbers * np.uint64(self._words) + self._constant
         over = bool(sums[-1] == self._last)
