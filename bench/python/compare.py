@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
 """slipring's Python package beside other ways for Python processes to talk: one command, one record.
 
-    bench/python/compare.py                       builds nothing: says what is missing, measures the rest, and prints tables
-    bench/python/compare.py --record DIR          the same, kept as DIR/python.jsonl and DIR/python.txt
-    bench/python/compare.py --quick               only sees that the harness works, with what needs no installation
+    bench/python/compare.py                 says what is missing, measures the rest, and prints tables
+    bench/python/compare.py --record DIR    the same, kept as DIR/python.jsonl and DIR/python.txt
+    bench/python/compare.py --quick         only sees that the harness works, with what needs no installation
 
-`slipring-bench compare` drives all processes, in turns, with its floors beside them; what has no counterpart elsewhere (an array that is
-handed over, an import) is measured by this program itself. Run it by the Python whose slipring is to be measured.
+`slipring-bench compare` drives all processes, in turns, with its floors beside them; what has no counterpart elsewhere (an array
+that is handed over, an import) is measured by this program itself. Run it by the Python whose slipring is to be measured.
 """
 
 import argparse
@@ -21,11 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
+import alone
+import systems
 
-import alone  # noqa: E402
-import systems  # noqa: E402
+HERE = Path(__file__).resolve().parent
 
 Row = dict[str, Any]
 
@@ -52,7 +51,8 @@ CONTESTS = (
     Contest("slipring-python-request", TACHYON, "rpc", "spin", "32,1024,65536"),
     Contest("slipring-python-request", (*KERNEL, "shm-rpc-bridge", "tachyon-python"), "rpc", "adaptive", "32"),
     Contest("slipring-python-request", ("slipring-python", *KERNEL, "shm-rpc-bridge"), "rpc", "park", "32"),
-    Contest("slipring-python", ("tachyon-python", *KERNEL), "stream", "spin,adaptive", "32"),
+    Contest("slipring-python", ("tachyon-python",), "stream", "spin", "32"),
+    Contest("slipring-python", ("tachyon-python", *KERNEL), "stream", "adaptive", "32"),
     Contest("slipring-from-rust", (), "stream", "spin,adaptive", "1024"),
     Contest("slipring-aio", ("asyncio-unix-stream",), "rpc", "adaptive", "32"),
 )
@@ -61,7 +61,8 @@ CONTESTS = (
 def main() -> int:
     """Measures everything; the code of the worst thing that happened."""
     args = arguments()
-    left_out = {name: module for name in systems.NAMES if (module := systems.missing(name))}
+    names = [name for name in systems.NAMES if not args.quick or systems.comes_along(name)]
+    left_out = {name: module for name in names if (module := systems.missing(name))}
     for name, module in left_out.items():
         print(f"left out {name}: there is no module {module} here", file=sys.stderr)
     if "slipring-python" in left_out:
@@ -69,11 +70,13 @@ def main() -> int:
         return 1
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="slipring-bench-python-") as folder:
-        programs = wrap(Path(folder), [name for name in systems.NAMES if name not in left_out])
+        programs = wrap(Path(folder), [name for name in names if name not in left_out])
         code = max(compete(contest, programs, args, rows) for contest in CONTESTS)
     for row in alone.rows(quick=args.quick):
-        rows.append(row)
-        print(table([row]))
+        # The keys of all rows, and what they have in common.
+        same = {key: rows[0][key] if key in ("commit", "cpus") else None for key in rows[0]} if rows else {}
+        rows.append(same | row)
+        print(table([row]), flush=True)
     if args.record is not None:
         args.record.mkdir(parents=True, exist_ok=True)
         lines = [json.dumps(row) + "\n" for row in rows]

@@ -29,6 +29,11 @@ _NEEDS |= {name: "slipring" for name in _WHERE if name.startswith("slipring")} |
 NAMES = tuple(_WHERE)
 
 
+def comes_along(name: str) -> bool:
+    """Whether nothing has to be installed for it but slipring and NumPy."""
+    return _NEEDS.get(name, "slipring") in ("slipring", "numpy")
+
+
 def missing(name: str) -> str | None:
     """The module that a system needs and that is not installed, if there is one."""
     module = _NEEDS.get(name)

@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import slipring
+
 from harness import drive
 from harness.host import Job, System, path_of, seconds
 from harness.payload import LAST_SEED, STEP, Damaged

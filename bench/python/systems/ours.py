@@ -1,13 +1,13 @@
 """slipring: calls as its users write them, and streams in groups.
 
-`WithViews` calls by ``call`` and ``wait`` and serves by ``serve`` and ``reply``, with a `memoryview` of each payload. `Request` calls by
-``request`` and serves by a dispatcher, which is the shortest way to write it, and the fastest.
+`WithViews` calls by ``call`` and ``wait`` and serves by ``serve`` and ``reply``, with a `memoryview` of each payload. `Request`
+calls by ``request`` and serves by a dispatcher, which is the shortest way to write it, and the fastest.
 """
+
+import slipring
 
 from harness.host import Job, System, path_of, seconds
 from harness.payload import GROUP, Turns
-
-import slipring
 
 
 class _BlockOver(BaseException):

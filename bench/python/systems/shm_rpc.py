@@ -2,9 +2,10 @@
 
 from importlib.metadata import version
 
+from shm_rpc_bridge.transport.transport_posix import SharedMemoryTransportPosix
+
 from harness.host import Job, System, seconds
 from harness.payload import Turns
-from shm_rpc_bridge.transport.transport_posix import SharedMemoryTransportPosix
 
 _HEADER = 64
 """More than what it puts before a message."""

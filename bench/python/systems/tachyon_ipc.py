@@ -1,12 +1,13 @@
 """Tachyon's own Python package, as its page shows it: calls by views, or by its decorator and dispatcher; streams by batches.
 
-Its ``for msg in bus`` is slower than `drain_batch`, so that is what receives. A wait cannot be bounded: a process that hangs is ended by
-the harness.
+Its ``for msg in bus`` is slower than `drain_batch`, so that is what receives. A wait cannot be bounded: a process that hangs is
+ended by the harness.
 """
 
 import time
 
 import tachyon
+
 from harness.host import Job, System, path_of, seconds
 from harness.payload import GROUP, Turns
 

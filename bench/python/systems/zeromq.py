@@ -1,6 +1,7 @@
 """ZeroMQ by pyzmq: a pair of sockets over its `ipc` transport. Its input and output have a thread of their own, which sleeps."""
 
 import zmq
+
 from harness.host import Job, System, path_of
 from harness.payload import Turns
 
