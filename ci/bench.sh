@@ -163,6 +163,7 @@ if ci/python.sh build > "$folder/python.log" 2>&1 && [ -x .venv/bin/python ]; th
     else
         bench/python/peers.sh
         "${turns[@]}" .venv/bin/python bench/python/compare.py --record "$folder/python" --bench "$bench"
+        python3 bench/results.py
     fi
 else
     echo "left out: the Python package ($(tail -n 1 "$folder/python.log"))"
