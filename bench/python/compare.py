@@ -70,9 +70,8 @@ def main() -> int:
         print("there is nothing to measure: ci/python.sh builds the package into .venv", file=sys.stderr)
         return 1
     rows: list[Row] = []
-    with tempfile.TemporaryDirectory(prefix="slipring-bench-python-") as folder:
-        programs = wrap(Path(folder), [name for name in names if name not in left_out])
-        code = max(compete(contest, programs, args, rows) for contest in CONTESTS)
+    present = [name for name in names if name not in left_out]
+    code = max(compete(contest, present, args, rows) for contest in CONTESTS)
     for row in alone.rows(quick=args.quick):
         # The keys of all rows, and what they have in common.
         same = {key: rows[0][key] if key in ("commit", "cpus") else None for key in rows[0]} if rows else {}
@@ -102,26 +101,27 @@ def default_bench() -> str:
     return str(Path(os.environ.get("CARGO_TARGET_DIR", HERE.parents[1] / "target")) / "release" / "slipring-bench")
 
 
-def wrap(folder: Path, names: list[str]) -> Path:
+def wrap(folder: Path, names: list[str]) -> None:
     """Programs that `slipring-bench` can start, one for each system."""
     for name in names:
         program = folder / name
         command = shlex.join([sys.executable, "-u", str(HERE / "rival.py"), name])
         program.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
         program.chmod(0o755)
-    return folder
 
 
-def compete(contest: Contest, programs: Path, args: argparse.Namespace, rows: list[Row]) -> int:
+def compete(contest: Contest, present: list[str], args: argparse.Namespace, rows: list[Row]) -> int:
     """One contest: its rows are added to `rows`."""
-    names = [name for name in contest.names() if (programs / name).exists()]
+    names = [name for name in contest.names() if name in present]
     if contest.ours not in names:
         return 0
     command = [args.bench, "compare", "--json", "--ours", contest.ours, "--systems", ",".join(names)]
     command += ["--works", contest.work, "--waits", contest.waits, "--payload", contest.payloads]
     command += ["--damage", args.damage, *(["--quick"] if args.quick else ["--seconds", args.seconds])]
-    environment = os.environ | {"SLIPRING_BENCH_RIVALS": str(programs), "SLIPRING_BENCH": args.bench}
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    with tempfile.TemporaryDirectory(prefix="slipring-bench-python-") as programs:
+        wrap(Path(programs), names)
+        environment = os.environ | {"SLIPRING_BENCH_RIVALS": programs, "SLIPRING_BENCH": args.bench}
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
     found = [json.loads(line) for line in done.stdout.splitlines()]
     rows += found
     print(table(found), flush=True)

@@ -28,6 +28,7 @@ class _Tachyon(System):
 
     def __init__(self, job: Job) -> None:
         path = path_of(job)
+        self._patience = seconds(job)
         self._spins = {"spin": _FOREVER, "adaptive": _USUAL_SPINS, "park": 0}[job["wait"]]
         stream, ring = job["work"] == "stream", _ring(max(job["payload"], job["reply"]))
         if job["role"] == "follow":
@@ -43,7 +44,21 @@ class _Tachyon(System):
     def send_many(self, batch: list[bytes]) -> None:
         send = self.bus.send
         for payload in batch:
-            send(payload)
+            try:
+                send(payload)
+            except tachyon.TachyonError:
+                self._send_when_there_is_room(payload)
+
+    def _send_when_there_is_room(self, payload: bytes) -> None:
+        """It does not wait for room, and has no error of its own for a full ring."""
+        until = time.monotonic() + self._patience
+        while True:
+            try:
+                return self.bus.send(payload)
+            except tachyon.TachyonError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0)
 
     def receive_some(self) -> list[bytes]:
         found = []
