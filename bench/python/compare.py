@@ -121,15 +121,16 @@ def compete(contest: Contest, present: list[str], args: argparse.Namespace, rows
     with tempfile.TemporaryDirectory(prefix="slipring-bench-python-") as programs:
         wrap(Path(programs), names)
         environment = os.environ | {"SLIPRING_BENCH_RIVALS": programs, "SLIPRING_BENCH": args.bench}
-        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
-    found = [json.loads(line) for line in done.stdout.splitlines()]
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as harness:
+            said, _ = harness.communicate()
+    found = [json.loads(line) for line in said.splitlines()]
     rows += found
     print(table(found), flush=True)
-    for left in glob.glob("/dev/shm/*slipring-bench-*"):
+    for left in glob.glob(f"/dev/shm/*slipring-bench-{harness.pid}-*"):
         # Semaphores and memory of processes that had to be ended.
         Path(left).unlink(missing_ok=True)
     failed = any(row["system"].startswith("slipring") and row["status"] != "ok" for row in found)
-    return done.returncode if failed or not found or done.returncode == 3 else 0
+    return harness.returncode if failed or not found or harness.returncode == 3 else 0
 
 
 def table(rows: list[Row]) -> str:
@@ -137,9 +138,8 @@ def table(rows: list[Row]) -> str:
     lines = []
     for row in rows:
         what = f"{row['work']} {row['payload'] or ''} {row['wait'] or ''}"
-        figure = (
-            f"{row['msgs_per_s'] / 1e6:.3f} M/s" if row.get("msgs_per_s") else f"{(row['p50_ns'] or 0) / 1e3:.3f} us"
-        )
+        time, rate = row["p50_ns"], row.get("msgs_per_s")
+        figure = f"{rate / 1e6:.3f} M/s" if rate else f"{time / 1e3:.3f} us" if time else ""
         ratio = ""
         if row.get("ratio") is not None:
             ratio = f"{row['ratio']:.3f} x {row['against']} ({row['ratio_low']:.3f} to {row['ratio_high']:.3f})"
