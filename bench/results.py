@@ -23,7 +23,8 @@ class Record:
     """The rows of one folder."""
 
     def __init__(self, folder):
-        self.rows = {path.stem: [json.loads(line) for line in path.open()] for path in folder.glob("*.jsonl")}
+        files = [*folder.glob("*.jsonl"), *folder.glob("python/python.jsonl")]
+        self.rows = {path.stem: [json.loads(line) for line in path.open()] for path in files}
 
     def find(self, work, **keys):
         """The first row of ours with these keys."""
@@ -31,6 +32,13 @@ class Record:
             if row["system"] == "slipring" and all(row.get(key) == value for key, value in keys.items()):
                 return row
         raise LookupError(f"{work} {keys}")
+
+    def python(self, system, **keys):
+        """The same in the record of the Python package, which has several systems of ours."""
+        for row in self.rows.get("python", []):
+            if row["system"] == system and row["status"] == "ok" and all(row[key] == value for key, value in keys.items()):
+                return row
+        raise LookupError(f"python: {system} {keys}")
 
 
 # What a line shows: ours, what it is held against, and the ratio of the two. Each takes the record.
@@ -109,6 +117,49 @@ def counted(work, part, show, **keys):
     return look
 
 
+def beside(system, other, part="p50_ns", **keys):
+    """A Python system of ours and another, whose ratio is the median over pairs of blocks."""
+
+    def look(record):
+        ours = record.python(system, against=other, **keys)
+        theirs = record.python(other, work=keys["work"], payload=keys["payload"], wait=ours["wait"])
+        show = rate if part == "msgs_per_s" else time
+        return show(ours[part]), f"{other}: {show(theirs[part])}", ours["ratio"]
+
+    return look
+
+
+def python_within(system, limit, part="p50_ns", **keys):
+    def look(record):
+        value, show = record.python(system, **keys)[part], rate if part == "msgs_per_s" else time
+        return show(value), f"limit: {show(limit)}", value / limit
+
+    return look
+
+
+def python_lines():
+    """Those of the Python package."""
+    ways = (("by views", "slipring-python", 2.4e3, 0.6), ("`request` and a dispatcher", "slipring-python-request", 1.8e3, 0.45))
+    for way, system, limit, share in ways:
+        short = {"work": "rpc", "wait": "spin", "payload": 32}
+        yield f"Python: call, 32 B each way, {way}, both spin: p50", python_within(system, limit, **short), 1, False
+        yield "the same", beside(system, "tachyon-python", **short), share, False
+        for payload, size_of in ((1024, "1 KiB"), (65536, "64 KiB")):
+            longer = {"work": "rpc", "wait": "spin", "payload": payload}
+            yield f"Python: call, {size_of} each way, {way}", beside(system, "tachyon-python", **longer), 0.5, False
+    parked = {"work": "rpc", "wait": "park", "payload": 32}
+    yield "Python: call, 32 B each way, both park: p50", beside("slipring-python", "mp-pipe", **parked), 1.1, False
+    asleep = {"work": "rpc", "wait": "adaptive", "payload": 32}
+    yield "Python: the same in asyncio", beside("slipring-aio", "asyncio-unix-stream", **asleep), 0.7, False
+    stream = {"work": "stream", "wait": "spin", "payload": 32}
+    yield "Python: stream, 32 B, in groups", python_within("slipring-python", 5e6, "msgs_per_s", **stream), 1, True
+    frames = {"work": "stream", "wait": "spin", "payload": 1024}
+    yield "Rust to Python: stream, 1 KiB", python_within("slipring-from-rust", 2e6, "msgs_per_s", **frames), 1, True
+    handed = python_within("slipring-python", 50e3, work="handover", payload=64 * MIB)
+    yield "Python: an array of 64 MiB handed over, beyond its writing: p50", handed, 1, False
+    yield "Python: import: p50", python_within("slipring-python", 60e6, work="import"), 1, False
+
+
 def lines():
     """All lines: a title, what to look up, a target, and whether that is a least one."""
     apart = {"fence": "auto", "clients": 1, "payload": 32}
@@ -162,6 +213,7 @@ def lines():
         death = f"SIGKILL of the peer to the survivor's error, {word}"
         yield f"{death}: p50", within("death", "p50_ns", time, 10e6, wait=doing), 1, False
         yield "the same: p99", within("death", "p99_ns", time, 10e6, wait=doing), 1, False
+    yield from python_lines()
     yield "idle for a minute: CPU time", lambda record: (f"{record.find('idle')['cpu_s']:.1f} s", "none", None), None, False
     yield "the same: wake-ups", lambda record: (str(record.find("idle")["wakeups"]), "none", None), None, False
 

@@ -2,9 +2,10 @@
 # Measures the works beside their floors and writes a record: bench/record/<cpu-model>-<n>cpu/<date>/<work>.jsonl, with the
 # machine and the command lines beside it. `quick` runs everything shortly into a temporary folder: it tests the harness,
 # and says nothing about speed. SECONDS_EACH=n: how long each work takes (10). Then slipring and the systems that
-# bench/rivals/build.sh can build are compared, COMPARE_SECONDS=n for each in each row (1); COMPARE=no
-# leaves that out. What is missing for a comparison is said and no failure. At the end the results are written where they
-# belong: the README and docs/COMPARE.md. On a terminal a bar tells how far it is and how much time is left.
+# bench/rivals/build.sh can build are compared, COMPARE_SECONDS=n for each in each row (1), and so is the Python package with
+# those that bench/python/peers.sh can install; COMPARE=no leaves both out. What is missing for a comparison is said and no
+# failure. At the end the results are written where they belong: the README and docs/COMPARE.md. On a terminal a bar tells how
+# far it is and how much time is left.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mode=${1:-full}
@@ -214,5 +215,18 @@ else
     compare compare --works "$apart" --seconds "${COMPARE_SECONDS:-1}"
     compare_in_turns compare-in-turns --works "$together" --seconds "${COMPARE_SECONDS:-1}"
 fi
+# slipring's Python package beside other ways for Python processes to talk.
+if ci/python.sh build > "$folder/python.log" 2>&1 && [ -x .venv/bin/python ]; then
+    if [ "$mode" = quick ]; then
+        "${turns[@]}" .venv/bin/python bench/python/compare.py --quick --bench "$bench" > "$folder/python.txt"
+        echo "  Python: $(wc -l < "$folder/python.txt") rows"
+    else
+        bench/python/peers.sh
+        "${turns[@]}" .venv/bin/python bench/python/compare.py --record "$folder/python" --bench "$bench"
+    fi
+else
+    echo "left out: the Python package ($(tail -n 1 "$folder/python.log"))"
+fi
+rm -f "$folder/python.log"
 results
 echo "record: $([ "$mode" = quick ] && echo 'none (quick)' || echo "$folder")"

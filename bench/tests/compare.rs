@@ -130,6 +130,17 @@ fn systems_are_measured_beside_each_other_and_slipring_is_held_against_each() {
 }
 
 #[test]
+fn another_than_slipring_can_be_what_the_others_are_held_against() {
+    let rivals = Rivals::named(&["honest"]);
+    let (rows, _) = rivals.rows("--works rtt --payload 64 --waits park --ours honest", 0);
+    let (ours, theirs) = (of(&rows, "honest"), of(&rows, "slipring"));
+    assert_eq!((ours.len(), theirs.len()), (1, 1), "only the wait that was asked for");
+    assert_eq!((&ours[0]["against"], &theirs[0]["against"]), (&"slipring".into(), &Value::Null));
+    let (_, said) = rivals.rows("--works rtt --systems slipring --ours honest", 2);
+    assert!(said.contains("honest is not among the systems"), "{said}");
+}
+
+#[test]
 fn every_work_runs() {
     let rivals = Rivals::named(&[]);
     let (rows, _) = rivals.rows("", 0);

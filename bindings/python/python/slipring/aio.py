@@ -12,7 +12,7 @@ import collections
 import inspect
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
@@ -34,9 +34,16 @@ T = TypeVar("T")
 _AGAIN = 0.005
 
 
+def _within(timeout: float | None) -> AbstractAsyncContextManager[None]:
+    """Ends what is done inside after `timeout` seconds, with this library's exception. Without a limit that costs nothing."""
+    return _WITHOUT_LIMIT if timeout is None else _limited(timeout)
+
+
+_WITHOUT_LIMIT: AbstractAsyncContextManager[None] = nullcontext()
+
+
 @asynccontextmanager
-async def _within(timeout: float | None) -> AsyncIterator[None]:
-    """Ends what is done inside after `timeout` seconds, with this library's exception."""
+async def _limited(timeout: float) -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(timeout):
             yield
@@ -44,6 +51,11 @@ async def _within(timeout: float | None) -> AsyncIterator[None]:
         raise
     except TimeoutError:
         raise Timeout("the timeout passed") from None
+
+
+async def _await_within(timeout: float, waiter: asyncio.Future[T]) -> T:
+    async with _limited(timeout):
+        return await waiter
 
 
 class _End(Generic[E]):
@@ -318,10 +330,9 @@ class RpcBus(_End[_native.RpcBus]):
             return reply
         waiter: asyncio.Future[_native.RxGuard] = loop.create_future()
         self._calls[correlation_id] = waiter
-        self._pump()
+        self._pump_for_others()
         try:
-            async with _within(timeout):
-                return await waiter
+            return await (waiter if timeout is None else _await_within(timeout, waiter))
         finally:
             self._calls.pop(correlation_id, None)
 
@@ -336,7 +347,9 @@ class RpcBus(_End[_native.RpcBus]):
     ) -> _native.RxGuard:
         """Calls, waits, and answers with the reply, to be looked at in place. One that ends otherwise is cancelled."""
         async with _within(timeout):
-            call = await self.call(payload, msg_type)
+            call = self._try_call(payload, msg_type)
+            if call is None:
+                call = await self.call(payload, msg_type)
             try:
                 reply = await self.wait(call)
             except BaseException:
@@ -360,12 +373,16 @@ class RpcBus(_End[_native.RpcBus]):
         if self._backlog:
             return self._backlog.popleft()
         loop = self._watch()
+        if not self._servers:
+            request = self.native.try_serve()
+            if request is not None:
+                self._look_again()
+                return request
         waiter: asyncio.Future[_native.RxGuard] = loop.create_future()
         self._servers.append(waiter)
-        self._pump()
+        self._pump_for_others()
         try:
-            async with _within(timeout):
-                return await waiter
+            return await (waiter if timeout is None else _await_within(timeout, waiter))
         except BaseException:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 self._backlog.append(waiter.result())
@@ -425,16 +442,24 @@ class RpcBus(_End[_native.RpcBus]):
 
     def _look_again(self) -> None:
         super()._look_again()
-        if self._loop is not None and not self._pumping and not self._loop.is_closed():
+        # Who comes later looks for himself.
+        waits = self._calls or self._servers
+        if waits and self._loop is not None and not self._pumping and not self._loop.is_closed():
             self._pumping = True
             self._loop.call_soon(self._pump)
 
     def _readable(self) -> None:
         if self._calls or self._servers:
-            self._wake(len(self._waiting))
+            if self._waiting:
+                self._wake(len(self._waiting))
             self._pump()
         else:
             super()._readable()
+
+    def _pump_for_others(self) -> None:
+        """After the look of a task that now waits: what it has read may be for another. Alone, it has looked for all."""
+        if len(self._calls) + len(self._servers) > 1:
+            self._pump()
 
     def _pump(self) -> bool:
         """Gives what has come to whoever waits for it. The last look finds nothing, which arms the descriptor.
@@ -453,7 +478,9 @@ class RpcBus(_End[_native.RpcBus]):
     def _give_replies(self) -> bool:
         given = False
         for call, waiter in list(self._calls.items()):
-            if not waiter.done() and self._give(waiter, partial(self.native.try_wait, call)):
+            if not waiter.done() and self._give(waiter, self.native.try_wait, call):
+                # Once nobody waits there is nothing more to look for.
+                del self._calls[call]
                 given = True
                 # There is a place for a call.
                 self._wake(1)
@@ -470,9 +497,9 @@ class RpcBus(_End[_native.RpcBus]):
         return given
 
     @staticmethod
-    def _give(waiter: asyncio.Future[_native.RxGuard], look: Callable[[], _native.RxGuard | None]) -> bool:
+    def _give(waiter: asyncio.Future[_native.RxGuard], look: Callable[..., _native.RxGuard | None], *call: int) -> bool:
         try:
-            found = look()
+            found = look(*call)
         except Exception as error:
             waiter.set_exception(error)
             return True
