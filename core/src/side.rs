@@ -474,7 +474,8 @@ impl<C: Channel> Side<C> {
         self.stored(Reasons::ROOM)
     }
 
-    /// Counts a frame that went out without waiting, and looks at the socket about every millisecond of such calls.
+    /// Counts a frame that went out without waiting, and looks at the socket about every fourth millisecond of such
+    /// calls.
     #[inline]
     pub(crate) fn beat(&mut self) {
         if self.pulse.beat(self.stats.frames_sent) {

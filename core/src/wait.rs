@@ -191,6 +191,11 @@ const STRIDE_MAX: u64 = 256;
 /// What a call that did nothing counts for, because only a run of such calls can be the user's whole wait.
 const IDLE: u64 = 8;
 
+/// Calls that send look after so many periods only. A look is a system call, some 0.4 us: at every millisecond it met one of
+/// 1,500 round trips of 32 bytes, which so had a p99.9 of 2.2 times their median, where their floor has 1.2 times. And a sender
+/// whose peer is gone has lost nothing yet; without room, or without a reply, it looks at the pace of those that wait.
+const BUSY: u32 = 4;
+
 /// Tells when about a millisecond, or another period, has passed, without reading the clock at every call.
 ///
 /// The stride adapts: callers that come often read the clock at every 256th call, callers that come rarely at each.
@@ -198,6 +203,8 @@ const IDLE: u64 = 8;
 pub(crate) struct Pulse {
     /// How long may pass between two looks.
     period: Duration,
+    /// The same while each call does something.
+    busy: Duration,
     /// The count of calls at which the clock is read next.
     due: u64,
     stride: u64,
@@ -207,29 +214,29 @@ pub(crate) struct Pulse {
 
 impl Pulse {
     pub(crate) fn new() -> Self {
-        Self::every(PULSE)
+        Self { busy: PULSE * BUSY, ..Self::every(PULSE) }
     }
 
-    /// One with another period.
+    /// One with another period, whatever is done.
     pub(crate) fn every(period: Duration) -> Self {
-        Self { period, due: 0, stride: 1, last_look: None, last_clock: None }
+        Self { period, busy: period, due: 0, stride: 1, last_look: None, last_clock: None }
     }
 
-    /// Whether the socket is due, after `calls` calls that the caller counts anyway.
+    /// Whether the socket is due, after `calls` calls that the caller counts anyway, and that did something.
     #[inline]
     pub(crate) fn beat(&mut self, calls: u64) -> bool {
-        calls >= self.due && self.read_clock(calls)
+        calls >= self.due && self.read_clock(calls, self.busy)
     }
 
     /// The same after a call that did nothing, and that is not counted in `calls`.
     pub(crate) fn beat_idle(&mut self, calls: u64) -> bool {
         self.due = self.due.saturating_sub(IDLE);
-        self.beat(calls)
+        calls >= self.due && self.read_clock(calls, self.period)
     }
 
     #[cold]
     #[inline(never)]
-    fn read_clock(&mut self, calls: u64) -> bool {
+    fn read_clock(&mut self, calls: u64, period: Duration) -> bool {
         let now = now();
         let since_clock = self.last_clock.map_or(self.period, |last| now - last);
         self.stride = if since_clock > self.period / 4 {
@@ -241,7 +248,7 @@ impl Pulse {
         };
         self.due = calls + self.stride;
         self.last_clock = Some(now);
-        let due = self.last_look.is_none_or(|last| now - last >= self.period);
+        let due = self.last_look.is_none_or(|last| now - last >= period);
         if due {
             self.last_look = Some(now);
         }
@@ -317,16 +324,16 @@ mod tests {
     }
 
     #[test]
-    fn a_pulse_is_due_first_at_once_and_then_not_before_a_millisecond() {
+    fn a_pulse_is_due_first_at_once_and_then_not_before_four_milliseconds_of_work() {
         let mut pulse = Pulse::new();
         assert!(pulse.beat(1));
         let start = Instant::now();
         assert!((2..).any(|calls| pulse.beat(calls)));
-        assert!(start.elapsed() >= PULSE - Duration::from_micros(100));
+        assert!(start.elapsed() >= PULSE * BUSY - Duration::from_micros(100));
     }
 
     #[test]
-    fn calls_that_do_nothing_are_enough_to_make_a_pulse_due() {
+    fn calls_that_do_nothing_make_a_pulse_due_after_one() {
         let mut pulse = Pulse::new();
         assert!(pulse.beat(1));
         let start = Instant::now();
@@ -341,8 +348,8 @@ mod tests {
             pulse.beat(calls);
         }
         // The stride falls from 256 to 1 within three looks at the clock.
-        let mut due = (1000..1400).map(|calls| {
-            std::thread::sleep(PULSE * 2);
+        let mut due = (1000..1310).map(|calls| {
+            std::thread::sleep(PULSE * BUSY);
             pulse.beat(calls)
         });
         assert!(due.by_ref().skip(300).take(8).all(|due| due));
