@@ -24,5 +24,7 @@ say "ThreadSanitizer (short)"
 ci/tsan.sh
 say "Python"
 ci/python.sh
+say "instructions of the hot paths"
+ci/icount.sh
 say "the harness (short)"
 ci/bench.sh quick
