@@ -6,7 +6,8 @@
 //! and with more (`parts`), and a clock that stands still (`still`); what it finds is compared with a committed table for this
 //! compiler and processor (`table`).
 //!
-//! Exit codes: 0 no path has grown, or there is nothing to compare with; 1 a path has grown, or the table is damaged; 2 usage.
+//! Exit codes: 0 no path has grown, or there is nothing to compare with; 1 a path has grown, the table is damaged, or a path
+//! could not be counted; 2 usage.
 
 mod count;
 mod parts;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result, bail, ensure};
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 
 use crate::parts::{PARTS, Part};
@@ -30,8 +32,8 @@ const TABLES: &str = "bench/icount/tables";
 
 /// Counts the instructions of each hot path by callgrind, a message, and compares them with a table.
 ///
-/// Exit codes: 0 no path has grown by more than 3 %, or there is no table for this compiler and processor; 1 one has, or the
-/// table is damaged; 2 usage.
+/// Exit codes: 0 no path has grown by more than 3 %, or there is no table for this compiler and processor, or no valgrind; 1 one
+/// has, the table is damaged, or a path could not be counted; 2 usage.
 #[derive(Debug, Parser)]
 #[command(name = "slipring-icount", version)]
 struct Cli {
@@ -51,6 +53,7 @@ enum Verb {
     #[command(hide = true)]
     Turns {
         /// Its name.
+        #[arg(value_parser = names())]
         part: String,
         /// How often, by 64 messages.
         turns: u32,
@@ -61,7 +64,7 @@ enum Verb {
 #[derive(Debug, Args)]
 struct Which {
     /// Only these paths.
-    #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_parser = names())]
     only: Vec<String>,
     /// The folder of the tables.
     #[arg(long, value_name = "FOLDER", default_value = TABLES)]
@@ -85,6 +88,11 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What may be named on the command line.
+fn names() -> PossibleValuesParser {
+    PossibleValuesParser::new(PARTS.iter().map(|part| part.name))
 }
 
 fn part_of(name: &str) -> Result<&'static Part> {

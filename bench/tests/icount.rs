@@ -126,3 +126,11 @@ fn a_damaged_table_is_told_with_its_file_and_line() {
         assert!(said.contains("is damaged: mend it, or write it anew with make icount KEEP=1"), "{said}");
     }
 }
+
+#[test]
+fn a_path_that_is_not_there_is_a_usage_error_that_names_those_that_are() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_slipring-icount"));
+    let answer = command.args(["check", "--only", "publish-33"]).stdin(Stdio::null()).output().expect("it runs");
+    assert_eq!(answer.status.code(), Some(2));
+    assert!(err(&answer).contains("publish-33") && err(&answer).contains("publish-32"), "{}", err(&answer));
+}
