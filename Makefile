@@ -12,7 +12,7 @@ ROUNDS ?= 100000000
 TIME ?= 600
 GIB ?= 64
 
-.PHONY: help run test check bench results litmus miri loom tsan storm scribble crowd big soak header examples install wheel docs clean
+.PHONY: help run test check bench results icount litmus miri loom tsan storm scribble crowd big soak header examples install wheel docs clean
 
 help: ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ bench: ## measure, beside the floors, and write a record (QUICK=1: test the harn
 
 results: ## the tables of the README and docs/COMPARE.md, from the newest record
 	python3 bench/results.py
+
+icount: ## instructions of the hot paths beside the table of this compiler and processor (KEEP=1: write it)
+	ci/icount.sh $(if $(KEEP),keep)
 
 litmus: ## ROUNDS=... publish/park races between two processes: no wake-up may be lost beyond the nap
 	ci/litmus.sh $(ROUNDS)

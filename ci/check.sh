@@ -18,6 +18,7 @@ if cargo clippy --version >/dev/null 2>&1; then
     # The binding asks a Python how to call it.
     if command -v python3 >/dev/null; then cargo clippy -p slipring-python --quiet -- -D warnings; fi
     cargo clippy -p slipring --features internals --benches --quiet -- -D warnings
+    cargo clippy -p slipring-bench --features icount --bin slipring-icount --quiet -- -D warnings
 else
     say "skipped: lints (no clippy in this toolchain)"
 fi

@@ -8,6 +8,8 @@ ci/check.sh
 say "tests"
 # The Python module is nothing that runs without a Python; its tests are below.
 cargo test --workspace --exclude slipring-python
+say "benchmarks of the parts, each once"
+cargo test --quiet -p slipring --bench parts
 say "tests of sessions, over POSIX shared memory"
 SLIPRING_BACKEND=posix SLIPRING_CROWD_SECONDS=5 cargo test -p slipring-tests \
     --test bad_input --test blocks --test blocks_limits --test counters --test crowd --test death --test event_loop --test goodbye \
@@ -24,5 +26,7 @@ say "ThreadSanitizer (short)"
 ci/tsan.sh
 say "Python"
 ci/python.sh
+say "instructions of the hot paths"
+ci/icount.sh
 say "the harness (short)"
 ci/bench.sh quick
