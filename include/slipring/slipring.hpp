@@ -14,7 +14,7 @@
 //
 // Errors. What fails throws a slipring::Error with the status and the whole text. Every such function has a twin that takes a
 // std::error_code & as its last argument, sets it, and does not throw; its result is empty, or 0, where it failed. Statuses are error
-// codes: `error == SLIPRING_CLOSED`. `try_` functions do not wait, and answer "not now" by their result: an empty optional, or false.
+// codes: `error == SLIPRING_CLOSED`. `try_` functions do not wait, and answer "not now" by their result: an empty optional, or false. A program that is compiled without exceptions has the twins; the others end it.
 //
 // Owners move, and are not copied. One that was moved from is empty: it may be asked whether it is, assigned to and dropped; every
 // other use is the status SLIPRING_INVALID_ARGUMENT. A Lease that is dropped is released, a Claim that is dropped is aborted, an end

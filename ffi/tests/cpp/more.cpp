@@ -6,6 +6,14 @@
 #include <functional>
 #include <thread>
 
+// Owners move, and are not copied.
+template <typename... T>
+inline constexpr bool only_move =
+    ((!std::is_copy_constructible_v<T> && !std::is_copy_assignable_v<T> && std::is_nothrow_move_constructible_v<T> &&
+      std::is_nothrow_move_assignable_v<T> && std::is_nothrow_default_constructible_v<T>) && ...);
+static_assert(only_move<slipring::Bus, slipring::RpcBus, slipring::Lease, slipring::Claim, slipring::SharedBuffer, slipring::SharedBuilder,
+                        slipring::Listener, slipring::Poller, slipring::Notifier, slipring::Server, slipring::Stopper>);
+
 // Both ends of a session, in two threads.
 template <typename First, typename Second>
 static void both(First first, Second second)

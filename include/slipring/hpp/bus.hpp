@@ -39,11 +39,15 @@ private:
         if (thrown_) {
             return;
         }
+#if defined(__cpp_exceptions)
         try {
             call(*handler_);
         } catch (...) {
             thrown_ = std::current_exception();
         }
+#else
+        call(*handler_);
+#endif
     }
 
     F *handler_;
@@ -263,7 +267,7 @@ public:
             if (status == SLIPRING_CLOSED) {
                 bus_ = nullptr;
             } else if (status != SLIPRING_OK) {
-                throw Error(status);
+                detail::fail(status);
             }
             lease_ = Lease(lease);
             return *this;

@@ -5,6 +5,8 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -106,12 +108,24 @@ private:
 // How every function of slipring.h is called: once with what it throws, once with where it puts the error.
 namespace detail {
 
+// Kept out of the callers, whose way when all goes well is then that of C. In a program that is compiled without exceptions it is the
+// end: such a program asks for error codes.
+[[noreturn, gnu::cold, gnu::noinline]] inline void fail(slipring_status_t status)
+{
+#if defined(__cpp_exceptions)
+    throw Error(status);
+#else
+    std::fprintf(stderr, "%s\n", Error(status).what());
+    std::abort();
+#endif
+}
+
 template <typename... Wants, typename... Gets>
 void must(slipring_status_t (*function)(Wants...), Gets... arguments)
 {
     const slipring_status_t status = function(arguments...);
     if (status != SLIPRING_OK) {
-        throw Error(status);
+        fail(status);
     }
 }
 
@@ -119,7 +133,7 @@ void must(slipring_status_t (*function)(Wants...), Gets... arguments)
 inline void must(const std::error_code &error)
 {
     if (error) {
-        throw Error(static_cast<slipring_status_t>(error.value()));
+        fail(static_cast<slipring_status_t>(error.value()));
     }
 }
 
@@ -173,7 +187,7 @@ std::optional<T> tried(slipring_status_t not_now, slipring_status_t (*function)(
         return std::nullopt;
     }
     if (status != SLIPRING_OK) {
-        throw Error(status);
+        fail(status);
     }
     return T(handle);
 }
@@ -199,6 +213,19 @@ std::string text_of(slipring_status_t (*function)(T *, char *, std::size_t, std:
     must(function, handle, static_cast<char *>(nullptr), std::size_t{0}, &length);
     std::string text(length + 1, '\0');
     must(function, handle, text.data(), text.size(), &length);
+    text.resize(length);
+    return text;
+}
+
+template <typename T>
+std::string text_of(std::error_code &error, slipring_status_t (*function)(T *, char *, std::size_t, std::size_t *), T *handle)
+{
+    std::size_t length = 0;
+    may(error, function, handle, static_cast<char *>(nullptr), std::size_t{0}, &length);
+    std::string text(length + 1, '\0');
+    if (!error) {
+        may(error, function, handle, text.data(), text.size(), &length);
+    }
     text.resize(length);
     return text;
 }

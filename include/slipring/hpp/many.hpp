@@ -62,6 +62,8 @@ public:
 
     // As clients can be given it.
     std::string address() const { return detail::text_of(slipring_listener_address, native()); }
+    // It may run out of memory, which is thrown.
+    std::string address(std::error_code &error) const { return detail::text_of(error, slipring_listener_address, native()); }
     // How many clients were turned down, or gave up in mid-handshake.
     std::uint64_t refused() const { return detail::told<std::uint64_t>(slipring_listener_refused, native()); }
     std::uint64_t refused(std::error_code &error) const noexcept

@@ -6,9 +6,10 @@
 
 namespace slipring {
 
-// How an end is to be opened: the fields are slipring_config_t's, filled with the defaults.
+// How an end is to be opened: the fields are slipring_config_t's, filled with the defaults. Where the library does not know the size of
+// the struct it stays all zero, and whoever is given it answers SLIPRING_STRUCT_SIZE.
 struct Config : slipring_config_t {
-    Config() { detail::must(slipring_config_init_sized, static_cast<slipring_config_t *>(this), sizeof(slipring_config_t)); }
+    Config() noexcept : slipring_config_t{} { slipring_config_init_sized(this, sizeof(slipring_config_t)); }
 };
 
 // What an end has done, and has now.

@@ -305,16 +305,21 @@ namespace detail {
 template <typename F>
 void serve(void *user, std::uint64_t session, slipring_rpc_t *rpc, slipring_lease_t *lent) noexcept
 {
-    const std::uint32_t id = static_cast<std::uint32_t>(slipring_lease_correlation_id(lent));
-    // Where it was replied to already this is an error, of which nobody need know.
+    Request request(session, rpc, lent);
+    F &handler = *static_cast<F *>(user);
+#if defined(__cpp_exceptions)
+    // Where it was replied to already this fails, of which nobody need know.
+    const auto tell = [&](const char *text) { slipring_rpc_reply_error(rpc, request.id(), handler_threw, text); };
     try {
-        Request request(session, rpc, lent);
-        (*static_cast<F *>(user))(request);
+        handler(request);
     } catch (const std::exception &thrown) {
-        slipring_rpc_reply_error(rpc, id, handler_threw, thrown.what());
+        tell(thrown.what());
     } catch (...) {
-        slipring_rpc_reply_error(rpc, id, handler_threw, "the handler threw what is no std::exception");
+        tell("the handler threw what is no std::exception");
     }
+#else
+    handler(request);
+#endif
 }
 
 } // namespace detail

@@ -138,6 +138,8 @@ public:
     }
     // As clients can be given it.
     std::string address() const { return detail::text_of(slipring_server_address, native()); }
+    // It may run out of memory, which is thrown.
+    std::string address(std::error_code &error) const { return detail::text_of(error, slipring_server_address, native()); }
 
 private:
     template <typename F, typename Set, typename Call>
