@@ -71,7 +71,7 @@ fn carry_both_ways(one: &Program, other: &Program, more: &[&str]) {
 #[test]
 fn what_rust_sends_and_asks_cpp_receives_and_answers() {
     let _watchdog = patience("Rust to C++");
-    let program = program("pair", &[]);
+    let program = program("pair", &["-O2"]);
     let child = start(&program, "receive", &program, &[]);
     let mut bus = Bus::connect_until(&program.address(), &Options::default(), soon()).expect("a session");
     for (index, len) in LENGTHS.into_iter().enumerate() {
@@ -99,7 +99,7 @@ fn what_rust_sends_and_asks_cpp_receives_and_answers() {
 #[test]
 fn what_cpp_sends_and_asks_rust_receives_and_answers() {
     let _watchdog = patience("C++ to Rust");
-    let program = program("pair", &[]);
+    let program = program("pair", &["-O2"]);
     let child = start(&program, "send", &program, &[]);
     let mut bus = Bus::listen_until(&program.address(), &Options::default(), soon()).expect("a session");
     for (index, len) in LENGTHS.into_iter().enumerate() {
@@ -131,14 +131,14 @@ fn what_cpp_sends_and_asks_rust_receives_and_answers() {
 #[test]
 fn what_goes_over_between_c_and_cpp_is_the_same() {
     let _watchdog = patience("C and C++");
-    carry_both_ways(&Program::compile("ffi/tests/c/pair.c", &[]), &program("pair", &[]), &[]);
+    carry_both_ways(&Program::compile("ffi/tests/c/pair.c", &["-O2"]), &program("pair", &["-O2"]), &[]);
 }
 
 #[test]
 fn what_goes_over_between_cpp_and_cpp_is_the_same() {
     let _watchdog = patience("C++ and C++");
     // Of two standards, so that what one compiles the other understands.
-    carry_both_ways(&program("pair", &[]), &program("pair", &["-std=c++20", "-O2"]), &[]);
+    carry_both_ways(&program("pair", &["-O2"]), &program("pair", &["-std=c++20", "-O2"]), &[]);
 }
 
 #[test]
@@ -290,11 +290,11 @@ fn the_guards_of_the_headers_are_what_lets_them_be_included_twice() {
     compiles("c++", &include, &["-std=c++17"], &twice);
     for header in all.iter().filter(|header| header.contains("/hpp/")) {
         let twice = [header.as_str(); 2];
-        let whole = fs::read_to_string(copy.path(&header)).expect("a header");
+        let whole = fs::read_to_string(copy.path(header)).expect("a header");
         let guard = whole.lines().find_map(|line| line.strip_prefix("#ifndef ")).expect("a guard").to_owned();
         let bare = whole.replacen(&format!("#define {guard}\n"), "", 1);
-        fs::write(copy.path(&header), bare).expect("write a header");
+        fs::write(copy.path(header), bare).expect("write a header");
         assert!(!includes("c++", &include, &["-std=c++17"], &twice).status.success(), "{header} without its guard");
-        fs::write(copy.path(&header), whole).expect("write a header");
+        fs::write(copy.path(header), whole).expect("write a header");
     }
 }

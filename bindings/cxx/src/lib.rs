@@ -9,6 +9,7 @@
 //! time. A panic, which would be a fault of this library's, ends the process; so does reading or writing a payload in a forked child.
 
 #![expect(unused_qualifications, reason = "cxx names our types by their whole path")]
+#![expect(clippy::multiple_unsafe_ops_per_block, reason = "in what cxx generates; there is no other unsafe code")]
 
 mod bus;
 mod calls;

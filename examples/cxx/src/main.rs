@@ -3,6 +3,9 @@
 //!
 //! `cargo run -p slipring-examples-cxx`
 
+#![expect(unreachable_pub, reason = "cxx makes what it generates public")]
+#![expect(clippy::multiple_unsafe_ops_per_block, reason = "in what cxx generates")]
+
 use slipring::{Bus, Cause, Deadline, Options, RpcBus};
 // What C++ calls is in it; without this line it would not be linked.
 use slipring_cxx as _;
@@ -15,8 +18,8 @@ mod ffi {
     unsafe extern "C++" {
         include!("slipring-examples-cxx/src/peer.h");
 
-        pub(crate) fn send_messages(name: &str) -> Result<()>;
-        pub(crate) fn serve_calls(name: &str) -> Result<u32>;
+        fn send_messages(name: &str) -> Result<()>;
+        fn serve_calls(name: &str) -> Result<u32>;
     }
 }
 
