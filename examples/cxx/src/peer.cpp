@@ -17,6 +17,21 @@ static rust::Slice<const std::uint8_t> bytes(const std::string &text)
     return {reinterpret_cast<const std::uint8_t *>(text.data()), text.size()};
 }
 
+// A call that fails throws; what it was about stands beside it.
+template <typename F>
+static void must_fail(slip::Status status, F call)
+{
+    try {
+        call();
+    } catch (const rust::Error &error) {
+        if (slip::last_status() == status) {
+            return;
+        }
+        throw;
+    }
+    throw std::logic_error("what should have failed has not");
+}
+
 void peer::send_messages(rust::Str name)
 {
     auto bus = slip::connect_bus(name, soon, slip::Options{});
@@ -35,21 +50,17 @@ void peer::send_messages(rust::Str name)
     const auto shared = builder->seal();
     bus->send_shared(3, bytes("a table"), *shared, soon);
 
-    try {
-        bus->send_claim(4, *claim, 1);
-        throw std::logic_error("a claim was sent twice");
-    } catch (const rust::Error &) {
-        if (slip::last_status() != slip::Status::InvalidArgument) {
-            throw;
-        }
-    }
+    must_fail(slip::Status::InvalidArgument, [&] { bus->send_claim(4, *claim, 1); }); // it was sent before
+    must_fail(slip::Status::NotFound, [&] { slip::connect_bus("nobody-is-here", 0, slip::Options{}); });
     bus->close(soon);
+    must_fail(slip::Status::UseAfterClose, [&] { bus->send(1, bytes("too late"), soon); });
 }
 
 std::uint32_t peer::serve_calls(rust::Str name)
 {
     auto rpc = slip::listen_rpc(name, soon, slip::Options{});
     std::uint32_t served = 0;
+    must_fail(slip::Status::InvalidArgument, [&] { rpc->more(-2); });
     while (rpc->more(soon)) {
         const auto request = rpc->serve(soon);
         const auto payload = request->bytes();
