@@ -12,6 +12,9 @@ pub enum Wait {
     /// millisecond, so the peer's death ends the wait all the same. Signals do not interrupt it.
     Spin,
     /// Sleep at once. The lowest cost where messages are rare.
+    ///
+    /// Where both sides share one processor, this strategy, too, hands that over to the peer twice before it sleeps: the
+    /// message that is waited for cannot be made otherwise, and both are spared a sleep.
     Park,
     /// Spin for about as long as a wake-up would take, then sleep; stop spinning while it does not pay. The default.
     ///
@@ -68,6 +71,49 @@ impl Budget {
     pub(crate) fn slept(&mut self, time: Duration) {
         if time < WAKE_COST * 2 && !self.useless {
             self.now = WAKE_COST;
+        }
+    }
+}
+
+/// When a side that shares its only processor with its peer hands that over before it sleeps.
+///
+/// `sched_yield` lets the peer run and make what is waited for, and neither has to be put to sleep and woken: a round trip of
+/// 32 bytes on one processor took 1.5 us so, 2.4 us by two pipes and 4.5 us by sleeps (`docs/decisions/0012-one-processor.md`).
+/// But a side that yields does not come before a third one that computes, as one that is woken does. So when the processor
+/// comes back late, the next waits sleep at once: 64 of them, and twice as many every time that it happens again.
+#[derive(Debug)]
+pub(crate) struct Turns {
+    /// Waits that are still to sleep at once.
+    skip: u32,
+    /// How many more of them there are after the next late turn.
+    penalty: u32,
+}
+
+impl Turns {
+    /// How often a wait hands over: the second time is for a peer that had something else to finish.
+    pub(crate) const EACH: u32 = 2;
+    const PENALTY: u32 = 64;
+    const PENALTY_MAX: u32 = 1 << 16;
+
+    pub(crate) fn new() -> Self {
+        Self { skip: 0, penalty: Self::PENALTY }
+    }
+
+    /// Whether this wait may hand over.
+    pub(crate) fn may(&mut self) -> bool {
+        let may = self.skip == 0;
+        self.skip = self.skip.saturating_sub(1);
+        may
+    }
+
+    /// The processor came back after `time`.
+    pub(crate) fn took(&mut self, time: Duration) {
+        if time >= WAKE_COST * 2 {
+            self.skip = self.penalty;
+            self.penalty = (self.penalty * 2).min(Self::PENALTY_MAX);
+        } else if self.penalty > Self::PENALTY {
+            // One late turn in thousands is anybody's interrupt.
+            self.penalty -= 1;
         }
     }
 }
@@ -252,6 +298,22 @@ mod tests {
         let mut budget = Budget::new(true);
         budget.slept(Duration::ZERO);
         assert_eq!(budget.get(), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_processor_that_comes_back_late_is_handed_over_less_and_less_and_more_again_when_it_comes_in_time() {
+        let mut turns = Turns::new();
+        let mut waits_until_the_next = || {
+            turns.took(WAKE_COST * 2);
+            (0..).position(|_: u32| turns.may()).expect("some time")
+        };
+        assert_eq!([waits_until_the_next(), waits_until_the_next(), waits_until_the_next()], [64, 128, 256]);
+        for _ in 0..512 {
+            assert!(turns.may());
+            turns.took(WAKE_COST);
+        }
+        turns.took(WAKE_COST * 2);
+        assert_eq!((0..).position(|_: u32| turns.may()), Some(64));
     }
 
     #[test]

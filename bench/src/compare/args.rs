@@ -34,7 +34,7 @@ pub(crate) struct CompareArgs {
     /// Only sees that the harness works: few payloads, three short blocks each.
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Writes rows, tables, plots and the machine into this folder.
+    /// Writes rows, tables, plots and the machine into this folder, which must hold no other such record.
     #[arg(long, value_name = "DIR")]
     pub(crate) record: Option<PathBuf>,
     /// The CPUs of the two sides; by default the first two that may be used.
