@@ -67,8 +67,9 @@ soak: ## HOURS=... of storms and streams, one after the other
 header: ## write include/slipring/slipring.h anew
 	SLIPRING_WRITE_HEADER=1 $(CARGO) test -p slipring-ffi --test header the_committed_header
 
-examples: ## the examples in C, built and run
+examples: ## the examples in C and C++, built and run
 	$(MAKE) -s -C examples/c run
+	$(MAKE) -s -C examples/cpp run
 
 install: ## the C library: PREFIX=/usr/local LIBDIR=PREFIX/lib DESTDIR=
 	PREFIX="$(PREFIX)" LIBDIR="$(LIBDIR)" DESTDIR="$(DESTDIR)" ci/install.sh

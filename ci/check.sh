@@ -14,7 +14,9 @@ else
 fi
 if cargo clippy --version >/dev/null 2>&1; then
     say "lints"
-    cargo clippy --workspace --exclude slipring-python --all-targets --quiet -- -D warnings
+    cargo clippy --workspace --exclude slipring-python --exclude slipring-cxx --exclude slipring-examples-cxx --all-targets --quiet -- -D warnings
+    # The bridge compiles C++.
+    if command -v c++ >/dev/null; then cargo clippy -p slipring-cxx -p slipring-examples-cxx --quiet -- -D warnings; fi
     # The binding asks a Python how to call it.
     if command -v python3 >/dev/null; then cargo clippy -p slipring-python --quiet -- -D warnings; fi
     cargo clippy -p slipring --features internals --benches --quiet -- -D warnings

@@ -24,10 +24,9 @@ fill() {
     chmod 644 "$2/$1"
 }
 
-install -d "$root$prefix/include/slipring" "$root$libdir/pkgconfig" "$root$libdir/cmake/slipring"
-for header in include/slipring/*; do
-    install -m 644 "$header" "$root$prefix/include/slipring/"
-done
+install -d "$root$prefix/include/slipring/hpp" "$root$libdir/pkgconfig" "$root$libdir/cmake/slipring"
+install -m 644 include/slipring/slipring.h include/slipring/slipring.hpp "$root$prefix/include/slipring/"
+install -m 644 include/slipring/hpp/*.hpp "$root$prefix/include/slipring/hpp/"
 install -m 755 "$built/libslipring.so" "$root$libdir/libslipring.so.$version"
 ln -sf "libslipring.so.$version" "$root$libdir/libslipring.so.$abi"
 ln -sf "libslipring.so.$abi" "$root$libdir/libslipring.so"

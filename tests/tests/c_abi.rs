@@ -159,18 +159,6 @@ fn handlers_objects_pollers_and_servers_work_from_c() {
 }
 
 #[test]
-fn owners_errors_and_loops_work_from_cpp() {
-    let _watchdog = patience("C++");
-    if !has("c++") {
-        return;
-    }
-    for flags in [&[][..], &SANITIZED] {
-        let program = Program::compile("ffi/tests/c/owners.cpp", flags);
-        must_end_well(&program.command().arg(program.address()).output().expect("run it"));
-    }
-}
-
-#[test]
 fn a_message_and_a_call_allocate_nothing() {
     let _watchdog = patience("counting allocations");
     let program = Program::compile("ffi/tests/c/count.c", &[]);

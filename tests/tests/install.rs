@@ -4,10 +4,10 @@ use slipring_tests::c::{has, library, root};
 use slipring_tests::scratch::Scratch;
 use slipring_tests::watchdog::watchdog_for;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-/// C and C++ at once.
 const CONSUMER: &str = r#"#include <slipring/slipring.h>
 #include <stdio.h>
 int main(void) {
@@ -17,6 +17,20 @@ int main(void) {
     }
     printf("slipring %s\n", slipring_version());
     return 0;
+}
+"#;
+
+/// The same in C++, over the owners.
+const CONSUMER_CPP: &str = r#"#include <iostream>
+#include <slipring/slipring.hpp>
+int main() {
+    try {
+        slipring::Bus::connect("nobody-is-here").send(1, "hello");
+    } catch (const slipring::Error &error) {
+        std::cout << "slipring " << slipring::version() << '\n';
+        return error.code() == SLIPRING_NOT_FOUND ? 0 : 1;
+    }
+    return 1;
 }
 "#;
 
@@ -38,7 +52,7 @@ fn installed() -> Scratch {
         .env_remove("DESTDIR")
         .env_remove("LIBDIR"));
     fs::write(tree.path("use.c"), CONSUMER).expect("write a program");
-    fs::write(tree.path("use.cpp"), CONSUMER).expect("write a program");
+    fs::write(tree.path("use.cpp"), CONSUMER_CPP).expect("write a program");
     tree
 }
 
@@ -77,23 +91,38 @@ fn through_pkg_config() {
     }
 }
 
+/// CMake, from the path or from where `ci/cmake.sh` puts it.
+fn cmake() -> Option<PathBuf> {
+    let own = root().join(".venv/bin/cmake");
+    let there =
+        |cmake: &Path| Command::new(cmake).arg("--version").output().is_ok_and(|output| output.status.success());
+    if there(&own) {
+        return Some(own);
+    }
+    has("cmake").then(|| "cmake".into())
+}
+
 #[test]
 fn through_cmake() {
     let _watchdog = watchdog_for("consumers by cmake, or building the library", Duration::from_secs(240));
-    if !has("cmake") {
-        return;
-    }
+    let Some(cmake) = cmake().filter(|_| has("c++")) else { return };
     let tree = installed();
-    let lists = "cmake_minimum_required(VERSION 3.16)\nproject(consumer C CXX)\nfind_package(slipring 0.1 REQUIRED)\n\
-        foreach(language c cpp)\nforeach(kind slipring static)\nadd_executable(${language}-${kind} use.${language})\n\
+    let lists = "cmake_minimum_required(VERSION 3.16)\nproject(consumer C CXX)\nset(CMAKE_CXX_STANDARD 17)\n\
+        find_package(slipring 0.1 REQUIRED)\nforeach(language c cpp)\nforeach(kind slipring static)\n\
+        add_executable(${language}-${kind} use.${language})\n\
         target_link_libraries(${language}-${kind} slipring::${kind})\nendforeach()\nendforeach()\n";
     fs::write(tree.path("CMakeLists.txt"), lists).expect("write a project");
     let prefix = format!("-DCMAKE_PREFIX_PATH={}", tree.path("usr"));
-    run(Command::new("cmake").args(["-S"]).arg(tree.dir()).args(["-B", &tree.path("out"), &prefix]));
-    run(Command::new("cmake").args(["--build", &tree.path("out")]));
+    run(Command::new(&cmake).args(["-S"]).arg(tree.dir()).args(["-B", &tree.path("out"), &prefix]));
+    run(Command::new(&cmake).args(["--build", &tree.path("out")]));
     for program in ["c-slipring", "c-static", "cpp-slipring", "cpp-static"] {
         says_its_version(&tree, &format!("out/{program}"));
     }
+    // A version that is asked for and not there is said to be none.
+    let other = lists.replace("slipring 0.1 ", "slipring 9.0 ");
+    fs::write(tree.path("CMakeLists.txt"), other).expect("write a project");
+    let refused = Command::new(&cmake).args(["-S"]).arg(tree.dir()).args(["-B", &tree.path("other"), &prefix]).output();
+    assert!(!refused.expect("run cmake").status.success(), "version 9 was found");
 }
 
 #[test]
@@ -109,6 +138,8 @@ fn the_tree_is_the_promised_one_below_a_staging_directory_too() {
     run(&mut install("/opt/it", "/opt/it/lib64"));
     for file in [
         "include/slipring/slipring.h",
+        "include/slipring/slipring.hpp",
+        "include/slipring/hpp/bus.hpp",
         "lib64/libslipring.so.0.1.0",
         "lib64/libslipring.so.0",
         "lib64/libslipring.so",

@@ -21,6 +21,7 @@ const UNSAFE: [(&str, &str); 18] = [
     ("ffi/tests/", "calls what C calls"),
     ("bindings/python/src/buffer.rs", "shows Python bytes in place"),
     ("bindings/python/src/dlpack.rs", "lends them to other libraries of Python"),
+    ("examples/cxx/src/main.rs", "says that the C++ it calls is sound"),
     ("bench/src/floor", "shows what the hardware can do without us"),
     ("bench/icount/still.rs", "stops the clock while instructions are counted"),
     ("bench/rivals/iceoryx2/src/", "writes in place what the system lends"),
