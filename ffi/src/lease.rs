@@ -7,7 +7,7 @@
 use crate::boundary::{Failure, boundary, boundary_or, invalid};
 use crate::bus::{Bus, SPARE};
 use crate::given::out;
-use crate::handle::{Entered, Slot, enter, give_back, object};
+use crate::handle::{Entered, Slot, create, enter, give_back, object};
 use crate::rpc::Rpc;
 use crate::shared::{Shared, slipring_shared_t};
 use crate::status::slipring_status_t;
@@ -256,6 +256,32 @@ pub unsafe extern "C" fn slipring_lease_keep(lease: *mut slipring_lease_t) -> sl
         let mut lease = unsafe { enter::<Lease>(lease) }?;
         let own = lease.slot();
         lease.keep(own)
+    })
+}
+
+/// One more handle of a lease that is the holder's own (slipring_lease_keep), of the very same bytes: each belongs to whoever has it,
+/// on whatever thread, and what is kept goes back with the last.
+///
+/// SLIPRING_INVALID_ARGUMENT for a lease that was not kept; SLIPRING_OVER.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn slipring_lease_clone(
+    lease: *mut slipring_lease_t,
+    clone: *mut *mut slipring_lease_t,
+) -> slipring_status_t {
+    boundary(|| {
+        // SAFETY: as the caller promises.
+        let clone = unsafe { out(clone) }?;
+        // SAFETY: as the caller promises.
+        let lease = unsafe { enter::<Lease>(lease) }?;
+        lease.check()?;
+        let Source::Kept(message) = &lease.source else {
+            return Err(invalid("the lease is not one's own: slipring_lease_keep makes it so"));
+        };
+        // Where a clone's payload is, only the clone knows.
+        let message = message.clone();
+        let view = View::new(&message, message.type_id(), message.correlation_id());
+        clone.set(create(Lease { source: Source::Kept(message), over: false, view }));
+        Ok(())
     })
 }
 

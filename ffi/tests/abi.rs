@@ -48,7 +48,11 @@ fn structs(statements: &[String]) -> Vec<(String, Vec<String>)> {
     let parse = |statement: &String| {
         let (_, rest) = statement.split_once('{')?;
         let (fields, name) = rest.rsplit_once('}')?;
-        let last_word = |field: &str| field.rsplit([' ', '*']).next().unwrap_or("").to_owned();
+        // An array has its length behind its name.
+        let last_word = |field: &str| {
+            let name = field.rsplit([' ', '*']).next().unwrap_or("");
+            name.split('[').next().unwrap_or(name).to_owned()
+        };
         Some((
             name.trim().to_owned(),
             fields.split(';').map(str::trim).filter(|f| !f.is_empty()).map(last_word).collect(),
