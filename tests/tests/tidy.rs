@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const LONGEST: usize = 600;
 
 /// Where `unsafe` may stand, and why.
-const UNSAFE: [(&str, &str); 17] = [
+const UNSAFE: [(&str, &str); 18] = [
     ("core/src/span.rs", "reads and writes shared memory"),
     ("core/src/span/", "reads and writes shared memory"),
     ("core/src/sys/", "calls the kernel"),
@@ -23,6 +23,7 @@ const UNSAFE: [(&str, &str); 17] = [
     ("bindings/python/src/dlpack.rs", "lends them to other libraries of Python"),
     ("bench/src/floor", "shows what the hardware can do without us"),
     ("bench/rivals/iceoryx2/src/", "writes in place what the system lends"),
+    ("bench/rivals/slipring-c/src/", "calls what C calls"),
     ("bench/rivals/tachyon/src/bus.rs", "writes in place what the system lends"),
     ("tests/", "breaks what must not be broken"),
     ("fuzz/", "breaks what must not be broken"),
