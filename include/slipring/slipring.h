@@ -339,7 +339,8 @@ typedef struct {
     uint32_t type_id;
 } slipring_message_t;
 
-// A message during a callback. What it leads to is gone when the callback returns.
+// A message in place. What it leads to is gone when the callback returns that was given it; from slipring_bus_recv_frame, with the
+// next call that receives on the bus, and with its close.
 typedef struct {
     // The payload.
     const void *data;
@@ -698,6 +699,14 @@ slipring_status_t slipring_bus_recv(slipring_bus_t *bus,
                                     int64_t timeout_ns,
                                     slipring_lease_t **lease);
 
+// Receives the next message as slipring_bus_recv, without a handle: `frame` is where it is, to be read until the next call that
+// receives on this bus, which gives it back, as the close does. For programs that look at each message once, this is the shortest way.
+//
+// As for slipring_bus_recv.
+slipring_status_t slipring_bus_recv_frame(slipring_bus_t *bus,
+                                          int64_t timeout_ns,
+                                          slipring_frame_t *frame);
+
 // Hands up to `limit` messages that are there to `on_frame`, waiting for the first until the timeout, and says how many. Each is
 // given back when its callback returns.
 //
@@ -720,8 +729,8 @@ slipring_status_t slipring_bus_drain(slipring_bus_t *bus,
                                      void *user,
                                      size_t *count);
 
-// In a callback: the shared object number `index` of those that came with `frame`, to be freed by slipring_shared_free. It outlives
-// the callback.
+// The shared object number `index` of those that came with `frame`, while that is good, to be freed by slipring_shared_free. It
+// outlives the frame.
 slipring_status_t slipring_frame_shared(const slipring_frame_t *frame,
                                         size_t index,
                                         slipring_shared_t **shared);

@@ -334,6 +334,40 @@ static void batches_and_clones(const char *address)
     free(block);
 }
 
+static void frames(const char *address)
+{
+    slipring_bus_t *sends, *receives;
+    slipring_frame_t frame = {NULL, 0, 0, 0, 0, NULL};
+    slipring_lease_t *lease;
+    slipring_shared_t *none = NULL;
+    char bytes[5000];
+    bus_pair(address, &sends, &receives);
+    SAYS(SLIPRING_INVALID_ARGUMENT, "bus is null", slipring_bus_recv_frame(NULL, 0, &frame));
+    SAYS(SLIPRING_INVALID_ARGUMENT, "answer is null", slipring_bus_recv_frame(receives, 0, NULL));
+    ANSWERS(SLIPRING_EMPTY, slipring_bus_recv_frame(receives, 0, &frame));
+    ANSWERS(SLIPRING_TIMEOUT, slipring_bus_recv_frame(receives, 1000000, &frame));
+    ANSWERS(SLIPRING_INVALID_ARGUMENT, slipring_bus_recv_frame(sends, 0, &frame));
+    CHECK(frame.data == NULL);
+    for (size_t len = 0; len <= sizeof bytes; len += 1000) {
+        fill(bytes, len);
+        OK(slipring_bus_send(sends, (uint32_t)len, bytes, len, SOON));
+    }
+    for (size_t len = 0; len <= sizeof bytes; len += 2000) {
+        OK(slipring_bus_recv_frame(receives, SOON, &frame));
+        CHECK(frame.len == len && frame.type_id == len && is_whole(frame.data, len));
+        SAYS(SLIPRING_INVALID_ARGUMENT, "so many", slipring_frame_shared(&frame, 0, &none));
+        /* A lease and a frame are the same turn: the one ends the other. */
+        OK(slipring_bus_recv(receives, SOON, &lease));
+        CHECK(slipring_lease_len(lease) == len + 1000);
+        ANSWERS(SLIPRING_EMPTY, len == 4000 ? slipring_bus_recv_frame(receives, 0, &frame) : SLIPRING_EMPTY);
+        OK(slipring_lease_release(lease));
+    }
+    OK(slipring_bus_free(sends));
+    ANSWERS(SLIPRING_CLOSED, slipring_bus_recv_frame(receives, SOON, &frame));
+    OK(slipring_bus_free(receives));
+    CHECK(none == NULL);
+}
+
 static void servers_and_pollers(const char *address)
 {
     slipring_server_t *server;
@@ -369,6 +403,7 @@ int main(int count, char **words)
     either(words[1]);
     requests_with_objects(words[1]);
     batches_and_clones(words[1]);
+    frames(words[1]);
     servers_and_pollers(words[1]);
     CHECK(pthread_create(&thread, NULL, pin, NULL) == 0 && pthread_join(thread, NULL) == 0);
     puts("done");

@@ -53,7 +53,7 @@ unsafe extern "C" {
     pub(crate) fn slipring_claim_data(claim: Handle) -> *mut c_void;
     pub(crate) fn slipring_claim_commit(claim: Handle, type_id: u32, used: usize) -> c_int;
     pub(crate) fn slipring_claim_commit_call(claim: Handle, type_id: u32, used: usize, id: *mut u32) -> c_int;
-    pub(crate) fn slipring_bus_recv(bus: Handle, ns: i64, lease: *mut Handle) -> c_int;
+    pub(crate) fn slipring_bus_recv_frame(bus: Handle, ns: i64, frame: *mut Frame) -> c_int;
     pub(crate) fn slipring_bus_poll(
         bus: Handle,
         limit: usize,

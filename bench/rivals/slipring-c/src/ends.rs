@@ -1,6 +1,7 @@
 //! Ends by their handles: each function is the calls that a C program makes in its place.
 
 use std::ffi::{CString, c_char, c_int, c_void};
+use std::mem::MaybeUninit;
 use std::ptr::null_mut;
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ fn failed(status: c_int, what: &str) -> anyhow::Error {
 
 /// A config for `job`.
 pub(crate) fn config(job: &Job) -> Result<Config> {
-    let mut config = std::mem::MaybeUninit::<Config>::zeroed();
+    let mut config = MaybeUninit::<Config>::zeroed();
     // SAFETY: there is room for as many bytes as are told.
     let begun = unsafe { slipring_config_init_sized(config.as_mut_ptr(), size_of::<Config>()) };
     check(begun, "begin a config")?;
@@ -118,14 +119,13 @@ impl Bus {
 
     #[inline]
     pub(crate) fn receive<T>(&self, read: impl FnOnce(&[u8]) -> T) -> Result<T> {
-        let mut lease = null_mut();
-        // SAFETY: a handle that is open, and a place for another.
-        check(unsafe { slipring_bus_recv(self.0, FOREVER, &mut lease) }, "receive")?;
-        // SAFETY: it was given just now.
-        let found = read(unsafe { bytes(lease) }?);
-        // SAFETY: it was given just now.
-        check(unsafe { slipring_lease_release(lease) }, "release")?;
-        Ok(found)
+        let mut frame = MaybeUninit::uninit();
+        // SAFETY: a handle that is open, and a place for a frame.
+        check(unsafe { slipring_bus_recv_frame(self.0, FOREVER, frame.as_mut_ptr()) }, "receive")?;
+        // SAFETY: it was written.
+        let frame: Frame = unsafe { frame.assume_init() };
+        // SAFETY: a frame has as many bytes as it says, until the next is received.
+        Ok(read(unsafe { std::slice::from_raw_parts(frame.data.cast(), frame.len) }))
     }
 
     #[inline]

@@ -1,8 +1,8 @@
 //! slipring from C, as a rival of slipring from Rust: the same work by the functions of `slipring.h`, in the shared library that
 //! `make install` installs.
 //!
-//! It does what `bench/src/ours.rs` does: messages of a line are copied in, longer ones are written in place, a stream is read by
-//! `slipring_bus_poll`; everything else is the library's default. So the ratio of the two is what the way through C costs.
+//! It does what `bench/src/ours.rs` does: messages of a line are copied in, longer ones are written in place, one is received by
+//! `slipring_bus_recv_frame` and a stream by `slipring_bus_poll`; everything else is the library's default. So the ratio of the two is what the way through C costs.
 
 mod abi;
 mod crowd;
