@@ -3,8 +3,8 @@
 use crate::boundary::boundary;
 use crate::bus::{Bus, slipring_bus_t};
 use crate::config::strategy;
-use crate::given::out;
 use crate::handle::enter;
+use crate::home::answer;
 use crate::rpc::{Rpc, slipring_rpc_t};
 use crate::status::slipring_status_t;
 use std::os::fd::{AsFd, AsRawFd};
@@ -51,29 +51,15 @@ fn bits(told: Capabilities) -> u32 {
 /// first call on the peer's messages cost a fence each.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn slipring_bus_fd(bus: *mut slipring_bus_t, fd: *mut i32) -> slipring_status_t {
-    boundary(|| {
-        // SAFETY: as the caller promises.
-        let fd = unsafe { out(fd) }?;
-        // SAFETY: as the caller promises.
-        let mut bus = unsafe { enter::<Bus>(bus) }?;
-        let end = bus.home.reach()?;
-        fd.set(end.as_fd().as_raw_fd());
-        Ok(())
-    })
+    // SAFETY: as the caller promises.
+    unsafe { answer::<Bus, _>(bus, fd, |end| Ok(end.as_fd().as_raw_fd())) }
 }
 
 /// How the session stands: SLIPRING_STATE_... Looks at the socket, so it may be the first to find that the peer is gone.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn slipring_bus_state(bus: *mut slipring_bus_t, state: *mut i32) -> slipring_status_t {
-    boundary(|| {
-        // SAFETY: as the caller promises.
-        let state = unsafe { out(state) }?;
-        // SAFETY: as the caller promises.
-        let mut bus = unsafe { enter::<Bus>(bus) }?;
-        let mut end = bus.home.reach()?;
-        state.set(number(end.state()));
-        Ok(())
-    })
+    // SAFETY: as the caller promises.
+    unsafe { answer::<Bus, _>(bus, state, |end| Ok(number(end.state()))) }
 }
 
 /// What this session can promise beyond what every one does: a sum of SLIPRING_CAN_... Unknown bits are to be ignored.
@@ -82,15 +68,8 @@ pub unsafe extern "C" fn slipring_bus_capabilities(
     bus: *mut slipring_bus_t,
     capabilities: *mut u32,
 ) -> slipring_status_t {
-    boundary(|| {
-        // SAFETY: as the caller promises.
-        let capabilities = unsafe { out(capabilities) }?;
-        // SAFETY: as the caller promises.
-        let mut bus = unsafe { enter::<Bus>(bus) }?;
-        let end = bus.home.reach()?;
-        capabilities.set(bits(end.capabilities()));
-        Ok(())
-    })
+    // SAFETY: as the caller promises.
+    unsafe { answer::<Bus, _>(bus, capabilities, |end| Ok(bits(end.capabilities()))) }
 }
 
 /// A descriptor for an event loop, level-triggered; it remains the library's, and only the library reads from it. Call
@@ -99,29 +78,15 @@ pub unsafe extern "C" fn slipring_bus_capabilities(
 /// first call on the peer's messages cost a fence each.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn slipring_rpc_fd(rpc: *mut slipring_rpc_t, fd: *mut i32) -> slipring_status_t {
-    boundary(|| {
-        // SAFETY: as the caller promises.
-        let fd = unsafe { out(fd) }?;
-        // SAFETY: as the caller promises.
-        let mut rpc = unsafe { enter::<Rpc>(rpc) }?;
-        let end = rpc.home.reach()?;
-        fd.set(end.as_fd().as_raw_fd());
-        Ok(())
-    })
+    // SAFETY: as the caller promises.
+    unsafe { answer::<Rpc, _>(rpc, fd, |end| Ok(end.as_fd().as_raw_fd())) }
 }
 
 /// How the session stands: SLIPRING_STATE_... Looks at the socket, so it may be the first to find that the peer is gone.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn slipring_rpc_state(rpc: *mut slipring_rpc_t, state: *mut i32) -> slipring_status_t {
-    boundary(|| {
-        // SAFETY: as the caller promises.
-        let state = unsafe { out(state) }?;
-        // SAFETY: as the caller promises.
-        let mut rpc = unsafe { enter::<Rpc>(rpc) }?;
-        let mut end = rpc.home.reach()?;
-        state.set(number(end.state()));
-        Ok(())
-    })
+    // SAFETY: as the caller promises.
+    unsafe { answer::<Rpc, _>(rpc, state, |end| Ok(number(end.state()))) }
 }
 
 /// What this session can promise beyond what every one does: a sum of SLIPRING_CAN_... Unknown bits are to be ignored.
@@ -130,39 +95,22 @@ pub unsafe extern "C" fn slipring_rpc_capabilities(
     rpc: *mut slipring_rpc_t,
     capabilities: *mut u32,
 ) -> slipring_status_t {
-    boundary(|| {
-        // SAFETY: as the caller promises.
-        let capabilities = unsafe { out(capabilities) }?;
-        // SAFETY: as the caller promises.
-        let mut rpc = unsafe { enter::<Rpc>(rpc) }?;
-        let end = rpc.home.reach()?;
-        capabilities.set(bits(end.capabilities()));
-        Ok(())
-    })
+    // SAFETY: as the caller promises.
+    unsafe { answer::<Rpc, _>(rpc, capabilities, |end| Ok(bits(end.capabilities()))) }
 }
 
 /// The longest payload that this end can send, in bytes: what both ends allow (`max_message`, and without a spill_dir `memory_limit`).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn slipring_bus_payload_max(bus: *mut slipring_bus_t, bytes: *mut u64) -> slipring_status_t {
-    boundary(|| {
-        // SAFETY: as the caller promises.
-        let bytes = unsafe { out(bytes) }?;
-        // SAFETY: as the caller promises.
-        bytes.set(unsafe { enter::<Bus>(bus) }?.home.reach()?.payload_max());
-        Ok(())
-    })
+    // SAFETY: as the caller promises.
+    unsafe { answer::<Bus, _>(bus, bytes, |end| Ok(end.payload_max())) }
 }
 
 /// The longest payload that this end puts into the ring itself, in bytes. Longer ones go into blocks of shared memory.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn slipring_bus_inline_limit(bus: *mut slipring_bus_t, bytes: *mut usize) -> slipring_status_t {
-    boundary(|| {
-        // SAFETY: as the caller promises.
-        let bytes = unsafe { out(bytes) }?;
-        // SAFETY: as the caller promises.
-        bytes.set(unsafe { enter::<Bus>(bus) }?.home.reach()?.inline_limit());
-        Ok(())
-    })
+    // SAFETY: as the caller promises.
+    unsafe { answer::<Bus, _>(bus, bytes, |end| Ok(end.inline_limit())) }
 }
 
 /// Waits by SLIPRING_WAIT_... from now on.
@@ -179,25 +127,15 @@ pub unsafe extern "C" fn slipring_bus_set_wait(bus: *mut slipring_bus_t, wait: i
 /// The longest request that this end can make, in bytes. Without a spill_dir requests leave an eighth of `memory_limit` to replies.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn slipring_rpc_request_max(rpc: *mut slipring_rpc_t, bytes: *mut u64) -> slipring_status_t {
-    boundary(|| {
-        // SAFETY: as the caller promises.
-        let bytes = unsafe { out(bytes) }?;
-        // SAFETY: as the caller promises.
-        bytes.set(unsafe { enter::<Rpc>(rpc) }?.home.reach()?.request_max());
-        Ok(())
-    })
+    // SAFETY: as the caller promises.
+    unsafe { answer::<Rpc, _>(rpc, bytes, |end| Ok(end.request_max())) }
 }
 
 /// The longest payload that goes into the ring itself, in bytes, as both ends agreed.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn slipring_rpc_inline_limit(rpc: *mut slipring_rpc_t, bytes: *mut usize) -> slipring_status_t {
-    boundary(|| {
-        // SAFETY: as the caller promises.
-        let bytes = unsafe { out(bytes) }?;
-        // SAFETY: as the caller promises.
-        bytes.set(unsafe { enter::<Rpc>(rpc) }?.home.reach()?.inline_limit());
-        Ok(())
-    })
+    // SAFETY: as the caller promises.
+    unsafe { answer::<Rpc, _>(rpc, bytes, |end| Ok(end.inline_limit())) }
 }
 
 /// Waits by SLIPRING_WAIT_... from now on.
