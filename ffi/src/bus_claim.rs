@@ -5,6 +5,7 @@ use crate::bus::{Bus, slipring_bus_t};
 use crate::claim::{Claim, Source, send_own, slipring_claim_t};
 use crate::given::out;
 use crate::handle::{Slot, enter};
+use crate::home::answer;
 use crate::patience::by_patience;
 use crate::status::slipring_status_t;
 
@@ -48,17 +49,13 @@ pub unsafe extern "C" fn slipring_bus_claim_owned(
     timeout_ns: i64,
     claim: *mut *mut slipring_claim_t,
 ) -> slipring_status_t {
-    boundary(|| {
-        // SAFETY: as the caller promises.
-        let place = unsafe { out(claim) }?;
-        // SAFETY: as the caller promises.
-        let mut bus = unsafe { enter::<Bus>(bus) }?;
-        let mut end = bus.home.reach()?;
+    let own = |end: &mut transport::Bus| {
         let claim =
             by_patience!(timeout_ns, end.try_claim_owned(len)?, |deadline| { end.claim_owned_until(len, deadline)? });
-        place.set(Claim::own(claim));
-        Ok(())
-    })
+        Ok(Claim::own(claim))
+    };
+    // SAFETY: as the caller promises.
+    unsafe { answer::<Bus, _>(bus, claim, own) }
 }
 
 /// Sends the first `used` bytes of a claim of slipring_bus_claim_owned, and frees its handle. Never waits. Where it fails the claim

@@ -1,4 +1,4 @@
-//! Receiving on a Bus: one lease at a time, or many frames by a callback.
+//! Receiving on a Bus: one lease or frame at a time, or many frames by a callback.
 
 use crate::boundary::{boundary, invalid};
 use crate::bus::{Bus, slipring_bus_t};
@@ -11,7 +11,8 @@ use crate::status::slipring_status_t;
 use std::ffi::c_void;
 use transport::{Frame, SharedBuffer};
 
-/// A message during a callback. What it leads to is gone when the callback returns.
+/// A message in place. What it leads to is gone when the callback returns that was given it; from slipring_bus_recv_frame, with the
+/// next call that receives on the bus, and with its close.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct slipring_frame_t {
@@ -39,6 +40,18 @@ impl slipring_frame_t {
             type_id: frame.type_id(),
             shared_count: frame.shared().len() as u32,
             shared: frame.shared().as_ptr().cast(),
+        }
+    }
+
+    #[inline]
+    fn of_lease(lease: &transport::Lease<'_>) -> Self {
+        Self {
+            data: lease.as_ptr().cast(),
+            len: lease.len(),
+            correlation_id: lease.correlation_id(),
+            type_id: lease.type_id(),
+            shared_count: lease.shared().len() as u32,
+            shared: lease.shared().as_ptr().cast(),
         }
     }
 }
@@ -77,6 +90,32 @@ pub unsafe extern "C" fn slipring_bus_recv(
         let source = Source::Frame { bus: slot, life: slot.life(), epoch: slot.epoch(), ticket: lease.set_aside() };
         let memory = bus.leases.pop().unwrap_or_else(Slot::blank);
         place.set(memory.begin(Lease { source, over: false, view }));
+        Ok(())
+    })
+}
+
+/// Receives the next message as slipring_bus_recv, without a handle: `frame` is where it is, to be read until the next call that
+/// receives on this bus, which gives it back, as the close does. For programs that look at each message once, this is the shortest way.
+///
+/// As for slipring_bus_recv.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn slipring_bus_recv_frame(
+    bus: *mut slipring_bus_t,
+    timeout_ns: i64,
+    frame: *mut slipring_frame_t,
+) -> slipring_status_t {
+    boundary(|| {
+        // SAFETY: as the caller promises.
+        let place = unsafe { out(frame) }?;
+        // SAFETY: as the caller promises.
+        let mut bus = unsafe { enter::<Bus>(bus) }?;
+        let slot = bus.slot();
+        let mut end = bus.home.reach()?;
+        slot.end_epoch();
+        let lease = by_patience!(timeout_ns, end.try_recv()?, |deadline| end.recv_until(deadline)?);
+        place.set(slipring_frame_t::of_lease(&lease));
+        // It stays with the bus, which counts on nobody's coming for it.
+        lease.set_aside();
         Ok(())
     })
 }
@@ -147,8 +186,8 @@ pub unsafe extern "C" fn slipring_bus_drain(
     })
 }
 
-/// In a callback: the shared object number `index` of those that came with `frame`, to be freed by slipring_shared_free. It outlives
-/// the callback.
+/// The shared object number `index` of those that came with `frame`, while that is good, to be freed by slipring_shared_free. It
+/// outlives the frame.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn slipring_frame_shared(
     frame: *const slipring_frame_t,
@@ -158,13 +197,13 @@ pub unsafe extern "C" fn slipring_frame_shared(
     boundary(|| {
         // SAFETY: as the caller promises.
         let shared = unsafe { out(shared) }?;
-        // SAFETY: null, or the frame of a callback that has not returned.
+        // SAFETY: null, or a frame that is still good.
         let frame = unsafe { frame.as_ref() }.ok_or(invalid("frame is null"))?;
         if index >= frame.shared_count as usize {
             return Err(invalid("so many shared objects did not come with it"));
         }
         let object = frame.shared.cast::<SharedBuffer>().wrapping_add(index);
-        // SAFETY: the frame of a callback has as many objects as it says, until the callback returns.
+        // SAFETY: a frame has as many objects as it says, for as long as it is good.
         let object = unsafe { &*object };
         shared.set(Shared::open(object.clone()));
         Ok(())

@@ -2,7 +2,7 @@
 
 use crate::boundary::{Failure, boundary};
 use crate::bus::{Bus, slipring_bus_t};
-use crate::given::{array, bytes};
+use crate::given::{array, bytes, out};
 use crate::handle::enter;
 use crate::patience::by_patience;
 use crate::status::slipring_status_t;
@@ -17,6 +17,18 @@ pub struct slipring_slice_t {
     pub data: *const c_void,
     /// Its length in bytes.
     pub len: usize,
+}
+
+/// One message of several.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct slipring_message_t {
+    /// The payload; anything if `len` is 0.
+    pub data: *const c_void,
+    /// Its length in bytes.
+    pub len: usize,
+    /// The type id.
+    pub type_id: u32,
 }
 
 /// As many pieces are gathered without an allocation.
@@ -106,6 +118,39 @@ pub unsafe extern "C" fn slipring_bus_sendv(
                 Ok(())
             })
         }
+    })
+}
+
+/// Sends `count` messages, in groups as large as there is room for: they may be more than the ring holds. `sent` is how many went out,
+/// which is fewer than all only where the timeout passed (0: where there was no more room), the session ended, or a payload was too
+/// large on the way. If not even the first went out, the answer is why.
+///
+/// As for slipring_bus_send.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn slipring_bus_send_batch(
+    bus: *mut slipring_bus_t,
+    messages: *const slipring_message_t,
+    count: usize,
+    timeout_ns: i64,
+    sent: *mut usize,
+) -> slipring_status_t {
+    boundary(|| {
+        // SAFETY: as the caller promises.
+        let sent = unsafe { out(sent) }?;
+        // SAFETY: as the caller promises.
+        let messages = unsafe { array(messages, count) }?;
+        // SAFETY: as the caller promises of the messages.
+        let payload = |message: &slipring_message_t| unsafe { bytes(message.data, message.len) };
+        messages.iter().try_for_each(|message| payload(message).map(drop))?;
+        let frames = messages.iter().map(|message| (message.type_id, payload(message).unwrap_or_default()));
+        // SAFETY: as the caller promises.
+        let mut bus = unsafe { enter::<Bus>(bus) }?;
+        let mut end = bus.home.reach()?;
+        let out = by_patience!(timeout_ns, end.try_publish_batch(frames)?, |deadline| {
+            end.publish_batch_until(frames, deadline)?
+        });
+        sent.set(out);
+        Ok(())
     })
 }
 

@@ -76,6 +76,15 @@ pub struct slipring_config_t {
     pub pending_limit: u64,
     /// How long a handshake may take. -1: the default, 5 s.
     pub handshake_timeout_ns: i64,
+    /// The NUMA node on which this end's memory should be. Default: where the kernel puts it. Of this and the next two,
+    /// slipring_bus_placement says what was got.
+    pub numa_node: i32,
+    /// Whether this end's memory should be in huge pages: 1, or 0, the default.
+    pub huge_pages: i32,
+    /// Whether this end's memory should be locked, so that it is never written to swap: 1, or 0, the default.
+    pub lock_memory: i32,
+    /// Whether this end shows its counters, to its peer and to observers: 1, the default, or 0.
+    pub counters: i32,
 }
 
 /// The sizes that this struct had in released versions, the newest last.
@@ -101,6 +110,10 @@ const DEFAULT: slipring_config_t = slipring_config_t {
     shared_limit: SLIPRING_DEFAULT,
     pending_limit: SLIPRING_DEFAULT,
     handshake_timeout_ns: -1,
+    numa_node: SLIPRING_UNSET,
+    huge_pages: SLIPRING_UNSET,
+    lock_memory: SLIPRING_UNSET,
+    counters: SLIPRING_UNSET,
 };
 
 fn check_size(size: usize) -> Result<(), Failure> {
@@ -170,7 +183,7 @@ pub(crate) unsafe fn options(config: *const slipring_config_t) -> Result<Options
     }
     // SAFETY: what our caller promises.
     let config = unsafe { read(config) }?;
-    let options = choices(numbers(Options::default(), &config)?, &config)?;
+    let options = placed(choices(numbers(Options::default(), &config)?, &config)?, &config)?;
     if config.spill_dir.is_null() {
         return Ok(options);
     }
@@ -213,13 +226,9 @@ fn numbers(mut options: Options, config: &slipring_config_t) -> Result<Options, 
 }
 
 fn choices(mut options: Options, config: &slipring_config_t) -> Result<Options, Failure> {
-    options = match config.wait {
-        SLIPRING_UNSET => options,
-        SLIPRING_WAIT_ADAPTIVE => options.wait(Wait::Adaptive),
-        SLIPRING_WAIT_SPIN => options.wait(Wait::Spin),
-        SLIPRING_WAIT_PARK => options.wait(Wait::Park),
-        _ => return Err(invalid("wait must be one of SLIPRING_WAIT_ADAPTIVE, _SPIN, _PARK, or SLIPRING_UNSET")),
-    };
+    if config.wait != SLIPRING_UNSET {
+        options = options.wait(strategy(config.wait)?);
+    }
     options = match config.trust {
         SLIPRING_UNSET => options,
         SLIPRING_TRUST_SAME_USER => options.trust(Trust::SameUser),
@@ -242,5 +251,42 @@ fn choices(mut options: Options, config: &slipring_config_t) -> Result<Options, 
         SLIPRING_UNSET | SLIPRING_FENCE_AUTO => Ok(options),
         SLIPRING_FENCE_ALWAYS => Ok(options.fence(Fence::Always)),
         _ => Err(invalid("fence must be one of SLIPRING_FENCE_AUTO, _ALWAYS, or SLIPRING_UNSET")),
+    }
+}
+
+/// A strategy by its number.
+pub(crate) fn strategy(wait: i32) -> Result<Wait, Failure> {
+    match wait {
+        SLIPRING_WAIT_ADAPTIVE => Ok(Wait::Adaptive),
+        SLIPRING_WAIT_SPIN => Ok(Wait::Spin),
+        SLIPRING_WAIT_PARK => Ok(Wait::Park),
+        _ => Err(invalid("wait must be one of SLIPRING_WAIT_ADAPTIVE, _SPIN, _PARK; or, in a config, SLIPRING_UNSET")),
+    }
+}
+
+/// Where memory is asked to be, and whether counters are shown.
+fn placed(mut options: Options, config: &slipring_config_t) -> Result<Options, Failure> {
+    if config.numa_node != SLIPRING_UNSET {
+        let node = u32::try_from(config.numa_node);
+        options = options.numa_node(node.map_err(|_| invalid("numa_node must be a node's number, or SLIPRING_UNSET"))?);
+    }
+    if let Some(huge) = yes_or_no(config.huge_pages, "huge_pages must be 0, 1 or SLIPRING_UNSET")? {
+        options = options.huge_pages(huge);
+    }
+    if let Some(locked) = yes_or_no(config.lock_memory, "lock_memory must be 0, 1 or SLIPRING_UNSET")? {
+        options = options.lock_memory(locked);
+    }
+    if let Some(shown) = yes_or_no(config.counters, "counters must be 0, 1 or SLIPRING_UNSET")? {
+        options = options.counters(shown);
+    }
+    Ok(options)
+}
+
+fn yes_or_no(choice: i32, rule: &'static str) -> Result<Option<bool>, Failure> {
+    match choice {
+        SLIPRING_UNSET => Ok(None),
+        0 => Ok(Some(false)),
+        1 => Ok(Some(true)),
+        _ => Err(invalid(rule)),
     }
 }

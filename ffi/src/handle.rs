@@ -220,6 +220,27 @@ pub(crate) unsafe fn enter<T: Object>(handle: *mut T::Opaque) -> Result<Entered<
     unsafe { slot::<T>(handle) }?.enter()
 }
 
+/// Finds the object behind a handle to read it, which leaves no mark: nobody else is inside, and nobody comes in meanwhile, if the
+/// caller keeps the handle to one thread.
+///
+/// # Safety
+/// As for [`slot`]; and no other call is made with this handle before `read` has returned.
+#[inline]
+pub(crate) unsafe fn look<T: Object, R>(
+    handle: *const T::Opaque,
+    read: impl FnOnce(&T) -> Result<R, Failure>,
+) -> Result<R, Failure> {
+    // SAFETY: what our caller promises.
+    let slot = unsafe { slot::<T>(handle) }?;
+    if slot.busy.load(Ordering::Relaxed) {
+        return Err(in_use());
+    }
+    let place = slot.value.get();
+    // SAFETY: nobody is inside, and nobody comes in before this is over.
+    let value: &Option<T> = unsafe { &*place };
+    read(value.as_ref().expect("a living handle has an object"))
+}
+
 /// Makes a handle of an object.
 pub(crate) fn create<T: Object>(value: T) -> *mut T::Opaque {
     Slot::blank().begin(value)
@@ -245,6 +266,15 @@ impl<T: Object> Entered<T> {
         self.slot.tag.store(FREED, Ordering::Relaxed);
         self.slot.end_life();
         (value.expect("a living handle has an object"), self.slot)
+    }
+
+    /// Ends the life of an object that has nothing to drop: it stays where it is until the memory is used again, which is for the
+    /// caller to see to.
+    #[inline]
+    pub(crate) fn retire(self) -> &'static Slot<T> {
+        self.slot.tag.store(FREED, Ordering::Relaxed);
+        self.slot.end_life();
+        self.slot
     }
 
     /// Ends the life of the object, and lets the memory wait in the pool. Where that cannot be reached the memory is lost.

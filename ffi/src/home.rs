@@ -3,8 +3,9 @@
 //! A handle stays good wherever its end goes, so that a C program has one set of functions for all. A poller must know when an end
 //! of its is touched, because the next wait has to look at it: that is why the way there leads through the poller.
 
-use crate::boundary::Failure;
-use crate::handle::{Entered, Slot};
+use crate::boundary::{Failure, boundary};
+use crate::given::out;
+use crate::handle::{Entered, Object, Slot, enter};
 use crate::poller::Poller;
 use crate::status::slipring_status_t;
 use std::ops::{Deref, DerefMut};
@@ -42,6 +43,50 @@ macro_rules! end {
 end!(Bus, Bus, bus);
 end!(RpcBus, Rpc, rpc);
 end!(Listener, Listener, listener);
+
+/// What a handle leads to that has an end.
+pub(crate) trait HasEnd: Object {
+    type End: End;
+    fn home(&mut self) -> &mut Home<Self::End>;
+}
+
+/// Says of a type where its end is.
+macro_rules! has_end {
+    ($type:ty, $end:ty) => {
+        impl HasEnd for $type {
+            type End = $end;
+
+            #[inline]
+            fn home(&mut self) -> &mut Home<$end> {
+                &mut self.home
+            }
+        }
+    };
+}
+
+has_end!(crate::bus::Bus, Bus);
+has_end!(crate::rpc::Rpc, RpcBus);
+has_end!(crate::listener::Listener, Listener);
+
+/// Puts what the end behind a handle answers where the caller wants it: what most functions are that ask an end for something.
+///
+/// # Safety
+/// - As for [`enter`] and [`out`].
+#[inline]
+pub(crate) unsafe fn answer<T: HasEnd, A>(
+    handle: *mut T::Opaque,
+    place: *mut A,
+    ask: impl FnOnce(&mut T::End) -> Result<A, Failure>,
+) -> slipring_status_t {
+    boundary(|| {
+        // SAFETY: what our caller promises.
+        let place = unsafe { out(place) }?;
+        // SAFETY: what our caller promises.
+        let mut object = unsafe { enter::<T>(handle) }?;
+        place.set(ask(&mut *object.home().reach()?)?);
+        Ok(())
+    })
+}
 
 /// A place in a poller.
 #[derive(Clone, Copy)]

@@ -7,7 +7,7 @@
 use crate::boundary::{Failure, boundary, boundary_or, invalid};
 use crate::bus::{Bus, SPARE};
 use crate::given::out;
-use crate::handle::{Entered, Slot, enter, give_back, object};
+use crate::handle::{Entered, Slot, create, enter, give_back, look, object};
 use crate::rpc::Rpc;
 use crate::shared::{Shared, slipring_shared_t};
 use crate::status::slipring_status_t;
@@ -168,28 +168,43 @@ impl Lease {
     }
 }
 
-/// Where the memory of a lease's handle waits for its next use: with its bus, if that lives, else with all others.
-fn recycle(lease: Lease, slot: &'static Slot<Lease>) {
-    let wait_with = |leases: &mut Vec<&'static Slot<Lease>>| {
-        let has_room = leases.len() < SPARE;
-        if has_room {
-            leases.push(slot);
-        }
-        has_room
-    };
+/// Gives a message of a bus back, which is what most leases are, and lets the memory of the handle wait with the bus.
+#[inline]
+fn release_frame(lease: Entered<Lease>, mut bus: Entered<Bus>, epoch: u64, ticket: LeaseTicket) -> Result<(), Failure> {
+    if bus.slot().epoch() == epoch {
+        drop(bus.home.reach()?.take_up_lease(ticket)?);
+    }
+    let memory = lease.retire();
+    if bus.leases.len() < SPARE {
+        bus.leases.push(memory)
+    } else {
+        give_back(memory)
+    }
+    Ok(())
+}
+
+/// Gives anything else back. The memory of the handle waits with its RpcBus, if that lives, else with all others.
+#[inline(never)]
+fn release_other(mut lease: Entered<Lease>) -> Result<(), Failure> {
+    let own = lease.slot();
+    lease.give_up(own)?;
+    let (lease, slot) = lease.end();
     let waits = match lease.source {
-        // Of this bus, and not of the next that lives in the same memory, which may be another thread's.
-        Source::Frame { bus, life, .. } if bus.is_alive() && bus.life() == life => {
-            bus.enter().is_ok_and(|mut bus| wait_with(&mut bus.leases))
-        }
         Source::Request { rpc, life, .. } | Source::Reply { rpc, life, .. } if rpc.is_alive() && rpc.life() == life => {
-            rpc.enter().is_ok_and(|mut rpc| wait_with(&mut rpc.leases))
+            rpc.enter().is_ok_and(|mut rpc| {
+                let has_room = rpc.leases.len() < SPARE;
+                if has_room {
+                    rpc.leases.push(slot);
+                }
+                has_room
+            })
         }
         _ => false,
     };
     if !waits {
         give_back(slot);
     }
+    Ok(())
 }
 
 /// Ends a lease that a callback was lent, unless the callback made it its own or released it.
@@ -212,9 +227,7 @@ pub(crate) fn end_lent(slot: &'static Slot<Lease>, life: u64) {
 pub unsafe extern "C" fn slipring_lease_data(lease: *mut slipring_lease_t) -> *const c_void {
     boundary_or(std::ptr::null(), || {
         // SAFETY: as the caller promises.
-        let lease = unsafe { enter::<Lease>(lease) }?;
-        lease.check()?;
-        Ok(lease.view.data.cast())
+        unsafe { look::<Lease, _>(lease, |lease| lease.check().map(|()| lease.view.data.cast())) }
     })
 }
 
@@ -223,9 +236,7 @@ pub unsafe extern "C" fn slipring_lease_data(lease: *mut slipring_lease_t) -> *c
 pub unsafe extern "C" fn slipring_lease_len(lease: *mut slipring_lease_t) -> usize {
     boundary_or(0, || {
         // SAFETY: as the caller promises.
-        let lease = unsafe { enter::<Lease>(lease) }?;
-        lease.check()?;
-        Ok(lease.view.len)
+        unsafe { look::<Lease, _>(lease, |lease| lease.check().map(|()| lease.view.len)) }
     })
 }
 
@@ -233,7 +244,7 @@ pub unsafe extern "C" fn slipring_lease_len(lease: *mut slipring_lease_t) -> usi
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn slipring_lease_type_id(lease: *mut slipring_lease_t) -> u32 {
     // SAFETY: as the caller promises.
-    boundary_or(0, || Ok(unsafe { enter::<Lease>(lease) }?.view.type_id))
+    boundary_or(0, || unsafe { look::<Lease, _>(lease, |lease| Ok(lease.view.type_id)) })
 }
 
 /// The correlation id: of a request, what slipring_rpc_reply is to be given; of a reply, the call that it answers; 0 on a Bus.
@@ -241,7 +252,7 @@ pub unsafe extern "C" fn slipring_lease_type_id(lease: *mut slipring_lease_t) ->
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn slipring_lease_correlation_id(lease: *mut slipring_lease_t) -> u64 {
     // SAFETY: as the caller promises.
-    boundary_or(0, || Ok(unsafe { enter::<Lease>(lease) }?.view.correlation_id))
+    boundary_or(0, || unsafe { look::<Lease, _>(lease, |lease| Ok(lease.view.correlation_id)) })
 }
 
 /// Makes it the holder's own, for as long as it likes: from here on it may be used and released on any thread, by one at a time, and
@@ -259,6 +270,32 @@ pub unsafe extern "C" fn slipring_lease_keep(lease: *mut slipring_lease_t) -> sl
     })
 }
 
+/// One more handle of a lease that is the holder's own (slipring_lease_keep), of the very same bytes: each belongs to whoever has it,
+/// on whatever thread, and what is kept goes back with the last.
+///
+/// SLIPRING_INVALID_ARGUMENT for a lease that was not kept; SLIPRING_OVER.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn slipring_lease_clone(
+    lease: *mut slipring_lease_t,
+    clone: *mut *mut slipring_lease_t,
+) -> slipring_status_t {
+    boundary(|| {
+        // SAFETY: as the caller promises.
+        let clone = unsafe { out(clone) }?;
+        // SAFETY: as the caller promises.
+        let lease = unsafe { enter::<Lease>(lease) }?;
+        lease.check()?;
+        let Source::Kept(message) = &lease.source else {
+            return Err(invalid("the lease is not one's own: slipring_lease_keep makes it so"));
+        };
+        // Where a clone's payload is, only the clone knows.
+        let message = message.clone();
+        let view = View::new(&message, message.type_id(), message.correlation_id());
+        clone.set(create(Lease { source: Source::Kept(message), over: false, view }));
+        Ok(())
+    })
+}
+
 /// Gives back what was received, and frees the handle. NULL is fine, and so is a lease that is over. A request that was not replied
 /// to stays open.
 ///
@@ -270,12 +307,14 @@ pub unsafe extern "C" fn slipring_lease_release(lease: *mut slipring_lease_t) ->
             return Ok(());
         }
         // SAFETY: as the caller promises.
-        let mut lease = unsafe { enter::<Lease>(lease) }?;
-        let own = lease.slot();
-        lease.give_up(own)?;
-        let (lease, slot) = Entered::end(lease);
-        recycle(lease, slot);
-        Ok(())
+        let lease = unsafe { enter::<Lease>(lease) }?;
+        match lease.source {
+            // Of this bus, and not of the next that lives in the same memory, which may be another thread's.
+            Source::Frame { bus, life, epoch, ticket } if bus.is_alive() && bus.life() == life => {
+                release_frame(lease, bus.enter()?, epoch, ticket)
+            }
+            _ => release_other(lease),
+        }
     })
 }
 

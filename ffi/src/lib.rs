@@ -1,9 +1,9 @@
 //! slipring for programs that know nothing of Rust: the functions behind `include/slipring/slipring.h`.
 //!
 //! Nothing is decided here. A function checks what C gave it, calls the one function of the transport that does the work, and
-//! translates the answer. What stands in the way of that is in four files: `boundary` (no unwinding gets out, every failure
+//! translates the answer. What stands in the way of that is in five files: `boundary` (no unwinding gets out, every failure
 //! becomes a status and a text), `handle` (what C holds, told when it is freed), `given` (pointers and texts of C's), `patience`
-//! (timeouts). The others have the functions, in the order in which the header tells of them.
+//! (timeouts), `sized` (structs that grow). The others have the functions, in the order in which the header tells of them.
 //!
 //! The header is made of this crate by `make header`: what is said above a function is its manual.
 #![expect(non_camel_case_types, reason = "types have the names that C sees")]
@@ -18,6 +18,7 @@ mod given;
 mod handle;
 mod home;
 mod patience;
+mod sized;
 
 pub mod version;
 
@@ -52,5 +53,11 @@ pub mod poller;
 pub mod server;
 
 pub mod observe;
+
+pub mod stats;
+
+pub mod observer;
+
+pub mod placement;
 
 pub mod limits;

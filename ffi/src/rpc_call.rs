@@ -99,6 +99,25 @@ fn check_not_held(rpc: &Rpc, call: CallId) -> Result<(), Failure> {
     if held { Err(invalid("the reply to this call is held by a lease")) } else { Ok(()) }
 }
 
+/// Waits until the reply to call `id` is there, or a request to be served, whichever comes first: then slipring_rpc_wait or
+/// slipring_rpc_serve with a timeout of 0 has it. For ends that serve while they wait, and do so by no handler.
+///
+/// SLIPRING_TIMEOUT, SLIPRING_INTERRUPTED; SLIPRING_INVALID_ARGUMENT if no such call is in flight; what ends the session.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn slipring_rpc_await_either(
+    rpc: *mut slipring_rpc_t,
+    id: u32,
+    timeout_ns: i64,
+) -> slipring_status_t {
+    boundary(|| {
+        let deadline = deadline(timeout_ns)?;
+        // SAFETY: as the caller promises.
+        let mut rpc = unsafe { enter::<Rpc>(rpc) }?;
+        rpc.home.reach()?.await_either_until(CallId::from_number(id), deadline)?;
+        Ok(())
+    })
+}
+
 /// A call and the wait for its reply. When the timeout has passed the call is cancelled. The timeout travels with it. With 0 there
 /// is no time for a reply: it answers SLIPRING_TIMEOUT.
 ///

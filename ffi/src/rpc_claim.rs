@@ -4,6 +4,7 @@ use crate::boundary::boundary;
 use crate::claim::{Claim, Source, send_own, slipring_claim_t};
 use crate::given::out;
 use crate::handle::{create, enter};
+use crate::home::answer;
 use crate::patience::{Patience, by_patience, patience};
 use crate::rpc::{Rpc, slipring_rpc_t};
 use crate::status::slipring_status_t;
@@ -72,17 +73,13 @@ pub unsafe extern "C" fn slipring_rpc_claim_owned(
     timeout_ns: i64,
     claim: *mut *mut slipring_claim_t,
 ) -> slipring_status_t {
-    boundary(|| {
-        // SAFETY: as the caller promises.
-        let place = unsafe { out(claim) }?;
-        // SAFETY: as the caller promises.
-        let mut rpc = unsafe { enter::<Rpc>(rpc) }?;
-        let mut end = rpc.home.reach()?;
+    let own = |end: &mut transport::RpcBus| {
         let claim =
             by_patience!(timeout_ns, end.try_claim_owned(len)?, |deadline| { end.claim_owned_until(len, deadline)? });
-        place.set(Claim::own(claim));
-        Ok(())
-    })
+        Ok(Claim::own(claim))
+    };
+    // SAFETY: as the caller promises.
+    unsafe { answer::<Rpc, _>(rpc, claim, own) }
 }
 
 /// Sends the first `used` bytes of a claim of slipring_rpc_claim_owned as a request, frees its handle, and gives the call's id. Waits

@@ -30,7 +30,7 @@ pub type slipring_on_session_frame_t =
 pub type slipring_on_end_t = Option<unsafe extern "C" fn(user: *mut c_void, session: u64, why: slipring_status_t)>;
 
 /// What a handle of a server leads to. None is what a panic in the middle of a change leaves.
-struct Server {
+pub(crate) struct Server {
     inner: Option<Box<Inner>>,
 }
 
@@ -45,7 +45,7 @@ object!(Stopper, slipring_stopper_t, b"slr stop", "stopper");
 const BROKEN: Failure = invalid("the server is broken: a call to it failed by a fault of the library's");
 
 impl Server {
-    fn inner(&mut self) -> Result<&mut Inner, Failure> {
+    pub(crate) fn inner(&mut self) -> Result<&mut Inner, Failure> {
         self.inner.as_deref_mut().ok_or(BROKEN)
     }
 

@@ -4,8 +4,9 @@ use crate::boundary::{Failure, boundary, invalid};
 use crate::bus::{Bus, slipring_bus_t};
 use crate::given::{array, bytes, out};
 use crate::handle::{enter, slot};
-use crate::patience::by_patience;
-use crate::rpc::{Rpc, slipring_rpc_t};
+use crate::lease::slipring_lease_t;
+use crate::patience::{by_patience, deadline};
+use crate::rpc::{Rpc, set_reply_aside, slipring_rpc_t};
 use crate::shared::{Shared, slipring_shared_t};
 use crate::status::slipring_status_t;
 use std::ffi::c_void;
@@ -104,6 +105,40 @@ pub unsafe extern "C" fn slipring_rpc_call_shared(
             Ok::<_, Failure>(call)
         })?;
         id.set(call.number());
+        Ok(())
+    })
+}
+
+/// As slipring_rpc_request, and with the request go `count` shared objects, at most 8.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn slipring_rpc_request_shared(
+    rpc: *mut slipring_rpc_t,
+    type_id: u32,
+    data: *const c_void,
+    len: usize,
+    shared: *const *const slipring_shared_t,
+    count: usize,
+    timeout_ns: i64,
+    reply: *mut *mut slipring_lease_t,
+) -> slipring_status_t {
+    boundary(|| {
+        // SAFETY: as the caller promises.
+        let place = unsafe { out(reply) }?;
+        // SAFETY: as the caller promises.
+        let payload = unsafe { bytes(data, len) }?;
+        // SAFETY: as the caller promises.
+        let shared = unsafe { gather(shared, count) }?;
+        // SAFETY: as the caller promises.
+        let mut rpc = unsafe { enter::<Rpc>(rpc) }?;
+        let slot = rpc.slot();
+        let mut end = rpc.home.reach()?;
+        let deadline = deadline(timeout_ns)?;
+        let (source, view) = shared.with(|shared| {
+            let reply = end.request_shared_until(type_id, payload, shared, deadline)?;
+            Ok::<_, Failure>(set_reply_aside(slot, reply))
+        })?;
+        drop(end);
+        place.set(rpc.lend(source, view));
         Ok(())
     })
 }

@@ -48,7 +48,11 @@ fn structs(statements: &[String]) -> Vec<(String, Vec<String>)> {
     let parse = |statement: &String| {
         let (_, rest) = statement.split_once('{')?;
         let (fields, name) = rest.rsplit_once('}')?;
-        let last_word = |field: &str| field.rsplit([' ', '*']).next().unwrap_or("").to_owned();
+        // An array has its length behind its name.
+        let last_word = |field: &str| {
+            let name = field.rsplit([' ', '*']).next().unwrap_or("");
+            name.split('[').next().unwrap_or(name).to_owned()
+        };
         Some((
             name.trim().to_owned(),
             fields.split(';').map(str::trim).filter(|f| !f.is_empty()).map(last_word).collect(),
@@ -157,6 +161,62 @@ fn a_function_that_is_gone_and_a_struct_that_changed_are_seen() {
         "",
         "it may grow"
     );
+}
+
+/// A library that has every function of a header, and nothing in them: what abidiff can compare. Made of the header alone, so that
+/// what a program in C was built upon is told by C.
+fn hollow(header: &str, name: &str) -> PathBuf {
+    let dir = std::env::temp_dir().join(format!("slipring-abidiff-{}-{name}", std::process::id()));
+    fs::create_dir_all(&dir).expect("a directory");
+    fs::write(dir.join("it.h"), header).expect("write the header");
+    let is_function = |statement: &&String| statement.contains('(') && !statement.contains('{');
+    let functions = statements(header);
+    let functions = functions.iter().filter(is_function).filter(|statement| !statement.starts_with("typedef"));
+    let bodies: String = functions.map(|function| format!("{function} {{ __builtin_trap(); }}\n")).collect();
+    fs::write(dir.join("it.c"), format!("#include \"it.h\"\n{bodies}")).expect("write the functions");
+    let library = dir.join("libit.so");
+    let built = Command::new("cc").args(["-g", "-shared", "-fPIC", "-o"]).arg(&library).arg(dir.join("it.c")).output();
+    let built = built.expect("run cc");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    library
+}
+
+/// What abidiff finds between two headers, functions that were added aside; `None` where it finds nothing.
+fn abidiff(old: &str, new: &str, name: &str) -> Option<String> {
+    let (old, new) = (hollow(old, &format!("{name}-old")), hollow(new, &format!("{name}-new")));
+    let output = Command::new("abidiff").arg("--no-added-syms").args([&old, &new]).output().expect("run abidiff");
+    for library in [old, new] {
+        fs::remove_dir_all(library.parent().expect("a folder of ours")).expect("our directory");
+    }
+    (!output.status.success()).then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The header of the release whose table is the newest, if it was released: a tag has it.
+fn released_header() -> Option<String> {
+    let version = baseline().file_stem()?.to_string_lossy().into_owned();
+    let file = format!("v{version}:include/slipring/slipring.h");
+    let output = Command::new("git").args(["show", &file]).current_dir(crate_dir()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The table is there for machines without abidiff, and for what abidiff does not see: numbers of constants. A struct that
+/// begins with its size may grow, which abidiff cannot know: what it says of a release is for a person to judge then.
+#[test]
+fn abidiff_sees_what_the_table_sees_where_it_is_there() {
+    if Command::new("abidiff").arg("--version").output().is_err() {
+        println!("skipped: there is no abidiff here; the table stands for it");
+        return;
+    }
+    let header = header();
+    assert_eq!(abidiff(&header, &header, "same"), None);
+    let gone = header.replace("slipring_status_t slipring_bus_flush(slipring_bus_t *bus);", "");
+    assert!(abidiff(&header, &gone, "gone").is_some_and(|found| found.contains("slipring_bus_flush")));
+    let grown = header.replace("} slipring_slice_t;", "int more; } slipring_slice_t;");
+    assert!(abidiff(&header, &grown, "grown").is_some_and(|found| found.contains("slipring_slice_t")));
+    match released_header() {
+        Some(released) => assert_eq!(abidiff(&released, &header, "released"), None, "a program would break"),
+        None => println!("nothing was released yet: the table alone says what may not go"),
+    }
 }
 
 #[test]

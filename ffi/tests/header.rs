@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Before which function which heading stands.
-const HEADINGS: [(&str, &str); 17] = [
+const HEADINGS: [(&str, &str); 20] = [
     ("slipring_version", "VERSIONS"),
     ("slipring_strerror", "ERRORS"),
     ("slipring_config_init_sized", "CONFIG"),
@@ -23,7 +23,10 @@ const HEADINGS: [(&str, &str); 17] = [
     ("slipring_rpc_claim_request", "CALLS: WRITING IN PLACE"),
     ("slipring_shared_build", "SHARED OBJECTS"),
     ("slipring_listener_bind", "MANY CLIENTS: LISTENER, POLLER, SERVER"),
-    ("slipring_bus_fd", "LOOKING: EVENT LOOPS, STATE, COUNTERS"),
+    ("slipring_bus_fd", "LOOKING: EVENT LOOPS, STATE, WAITS"),
+    ("slipring_stats_init_sized", "LOOKING: COUNTERS"),
+    ("slipring_totals_init_sized", "LOOKING: FROM ANOTHER PROCESS"),
+    ("slipring_placement_init_sized", "MEMORY AND PROCESSORS"),
     ("slipring_limit_memory", "LIMITS OF THE PROCESS"),
 ];
 

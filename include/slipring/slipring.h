@@ -141,6 +141,27 @@
 // This end's memory is POSIX shared memory.
 #define SLIPRING_CAN_POSIX 8
 
+// Of slipring_observed_t: messages from the connecting to the listening end.
+#define SLIPRING_KIND_BUS 1
+
+// Of slipring_observed_t: calls both ways.
+#define SLIPRING_KIND_RPC 2
+
+// Of slipring_asked_t: nobody asked.
+#define SLIPRING_ASKED_NO 0
+
+// It is so for all of the memory.
+#define SLIPRING_ASKED_GOT 1
+
+// It is so for some of the memory; `why` says why not for the others.
+#define SLIPRING_ASKED_PARTLY 2
+
+// It is so for none of it; `why` says why not.
+#define SLIPRING_ASKED_REFUSED 3
+
+// Bytes of slipring_asked_t's `why`.
+#define SLIPRING_WHY_CAPACITY 232
+
 // What a function answers. A number keeps its meaning for ever; new ones are added behind the last of their range. 1 to 63 are
 // causes that every language of slipring has; from 64 on they are what only a C program can meet. Take an unknown number for
 // SLIPRING_SYSTEM.
@@ -231,6 +252,13 @@ typedef struct slipring_listener_t slipring_listener_t;
 // Wakes a poller from any thread. It may be used by any number of threads at once, but for its freeing.
 typedef struct slipring_notifier_t slipring_notifier_t;
 
+// What an observer saw at one look. It never changes, and may be used by any number of threads at once, but for its freeing.
+typedef struct slipring_observation_t slipring_observation_t;
+
+// Sees what the sessions of a listener or server count, without their doing anything for it. It may be used by any number of threads at
+// once, but for its freeing, and in a child of fork.
+typedef struct slipring_observer_t slipring_observer_t;
+
 // Waits for any number of sessions and listeners at once.
 typedef struct slipring_poller_t slipring_poller_t;
 
@@ -282,6 +310,15 @@ typedef struct {
     uint64_t pending_limit;
     // How long a handshake may take. -1: the default, 5 s.
     int64_t handshake_timeout_ns;
+    // The NUMA node on which this end's memory should be. Default: where the kernel puts it. Of this and the next two,
+    // slipring_bus_placement says what was got.
+    int32_t numa_node;
+    // Whether this end's memory should be in huge pages: 1, or 0, the default.
+    int32_t huge_pages;
+    // Whether this end's memory should be locked, so that it is never written to swap: 1, or 0, the default.
+    int32_t lock_memory;
+    // Whether this end shows its counters, to its peer and to observers: 1, the default, or 0.
+    int32_t counters;
 } slipring_config_t;
 
 // A piece of memory.
@@ -292,7 +329,18 @@ typedef struct {
     size_t len;
 } slipring_slice_t;
 
-// A message during a callback. What it leads to is gone when the callback returns.
+// One message of several.
+typedef struct {
+    // The payload; anything if `len` is 0.
+    const void *data;
+    // Its length in bytes.
+    size_t len;
+    // The type id.
+    uint32_t type_id;
+} slipring_message_t;
+
+// A message in place. What it leads to is gone when the callback returns that was given it; from slipring_bus_recv_frame, with the
+// next call that receives on the bus, and with its close.
 typedef struct {
     // The payload.
     const void *data;
@@ -376,6 +424,96 @@ typedef struct {
     // Replies that came when nobody waited for them any more.
     uint64_t late_replies;
 } slipring_stats_t;
+
+// What a poller, or a server, has done since it was made. Begin with slipring_poller_stats_init.
+typedef struct {
+    // Bytes of this struct, as slipring_poller_stats_init sets it.
+    size_t size;
+    // Waits begun.
+    uint64_t waits;
+    // How often a wait went to sleep.
+    uint64_t sleeps;
+    // Naps of many sessions together that ended without anything to hear from any of them.
+    uint64_t naps;
+    // Barriers issued: one for all sessions that go to sleep together.
+    uint64_t barriers;
+    // How often a descriptor had something to hear, or was at its end.
+    uint64_t events;
+} slipring_poller_stats_t;
+
+// What the listener says of all its sessions. Begin with slipring_totals_init.
+typedef struct {
+    // Bytes of this struct, as slipring_totals_init sets it.
+    size_t size;
+    // Sessions that were opened so far.
+    uint64_t opened;
+    // Sessions that are open. May be out of step with those that are shown while some come or go.
+    uint64_t open;
+    // How many of them are not shown: there are 1023 places, and memory for them may be short.
+    uint64_t unshown;
+    // Entries that were being written whenever they were looked at, by a process that was stopped, or killed, in the middle of one.
+    uint64_t torn;
+} slipring_totals_t;
+
+// A session, as the listening process last showed it. Begin with slipring_observed_init.
+typedef struct {
+    // Bytes of this struct, as slipring_observed_init sets it.
+    size_t size;
+    // Its number among the listener's sessions, from 1.
+    uint64_t session;
+    // How long ago this was written, in nanoseconds: about every millisecond while the listening process is at work on the session,
+    // and before it sleeps for it.
+    uint64_t age_ns;
+    // What it is for: SLIPRING_KIND_... A newer listener may have others.
+    int32_t kind;
+    // Whether the connecting end shows its counters: 1, else 0.
+    int32_t peer_shows;
+    // The process that connected; 0 for one of another pid namespace. For people: it may be gone.
+    uint32_t pid;
+    // Its user.
+    uint32_t uid;
+} slipring_observed_t;
+
+// What became of a wish.
+typedef struct {
+    // SLIPRING_ASKED_...
+    int32_t outcome;
+    // The number of the operating system's error (errno), if it was one that stood in the way; else 0.
+    int32_t os_error;
+    // For SLIPRING_ASKED_PARTLY: for how many bytes it is so.
+    uint64_t bytes;
+    // For SLIPRING_ASKED_PARTLY: of how many.
+    uint64_t of;
+    // For people, ended by a NUL: empty, or what stood in the way.
+    char why[SLIPRING_WHY_CAPACITY];
+} slipring_asked_t;
+
+// Where the memory of an end is: its outbox, and the regions that it made for long payloads, without those in a spill directory. Begin
+// with slipring_placement_init.
+typedef struct {
+    // Bytes of this struct, as slipring_placement_init sets it.
+    size_t size;
+    // All bytes of that memory.
+    uint64_t bytes;
+    // How many of them are in huge pages, whether or not anybody asked.
+    uint64_t huge_bytes;
+    // How many of them are locked.
+    uint64_t locked_bytes;
+    // What became of `numa_node` in the config, or of the last slipring_bus_set_numa_node.
+    slipring_asked_t numa_node;
+    // What became of `huge_pages`, of as much memory as there is room in for whole huge pages.
+    slipring_asked_t huge_pages;
+    // What became of `lock_memory`.
+    slipring_asked_t lock_memory;
+} slipring_placement_t;
+
+// A NUMA node, and how many bytes of an end's memory are there.
+typedef struct {
+    // Its number.
+    uint64_t node;
+    // The bytes.
+    uint64_t bytes;
+} slipring_node_t;
 
 #ifdef __cplusplus
 extern "C" {
@@ -480,6 +618,17 @@ slipring_status_t slipring_bus_sendv(slipring_bus_t *bus,
                                      size_t count,
                                      int64_t timeout_ns);
 
+// Sends `count` messages, in groups as large as there is room for: they may be more than the ring holds. `sent` is how many went out,
+// which is fewer than all only where the timeout passed (0: where there was no more room), the session ended, or a payload was too
+// large on the way. If not even the first went out, the answer is why.
+//
+// As for slipring_bus_send.
+slipring_status_t slipring_bus_send_batch(slipring_bus_t *bus,
+                                          const slipring_message_t *messages,
+                                          size_t count,
+                                          int64_t timeout_ns,
+                                          size_t *sent);
+
 // ---- WHAT WAS RECEIVED ----
 
 // Where the payload is: readable until the lease is released or over. NULL for a lease that is over, or NULL: then
@@ -502,6 +651,13 @@ uint64_t slipring_lease_correlation_id(slipring_lease_t *lease);
 //
 // SLIPRING_OVER.
 slipring_status_t slipring_lease_keep(slipring_lease_t *lease);
+
+// One more handle of a lease that is the holder's own (slipring_lease_keep), of the very same bytes: each belongs to whoever has it,
+// on whatever thread, and what is kept goes back with the last.
+//
+// SLIPRING_INVALID_ARGUMENT for a lease that was not kept; SLIPRING_OVER.
+slipring_status_t slipring_lease_clone(slipring_lease_t *lease,
+                                       slipring_lease_t **clone);
 
 // Gives back what was received, and frees the handle. NULL is fine, and so is a lease that is over. A request that was not replied
 // to stays open.
@@ -543,6 +699,14 @@ slipring_status_t slipring_bus_recv(slipring_bus_t *bus,
                                     int64_t timeout_ns,
                                     slipring_lease_t **lease);
 
+// Receives the next message as slipring_bus_recv, without a handle: `frame` is where it is, to be read until the next call that
+// receives on this bus, which gives it back, as the close does. For programs that look at each message once, this is the shortest way.
+//
+// As for slipring_bus_recv.
+slipring_status_t slipring_bus_recv_frame(slipring_bus_t *bus,
+                                          int64_t timeout_ns,
+                                          slipring_frame_t *frame);
+
 // Hands up to `limit` messages that are there to `on_frame`, waiting for the first until the timeout, and says how many. Each is
 // given back when its callback returns.
 //
@@ -565,8 +729,8 @@ slipring_status_t slipring_bus_drain(slipring_bus_t *bus,
                                      void *user,
                                      size_t *count);
 
-// In a callback: the shared object number `index` of those that came with `frame`, to be freed by slipring_shared_free. It outlives
-// the callback.
+// The shared object number `index` of those that came with `frame`, while that is good, to be freed by slipring_shared_free. It
+// outlives the frame.
 slipring_status_t slipring_frame_shared(const slipring_frame_t *frame,
                                         size_t index,
                                         slipring_shared_t **shared);
@@ -690,6 +854,14 @@ slipring_status_t slipring_rpc_wait(slipring_rpc_t *rpc,
                                     uint32_t id,
                                     int64_t timeout_ns,
                                     slipring_lease_t **reply);
+
+// Waits until the reply to call `id` is there, or a request to be served, whichever comes first: then slipring_rpc_wait or
+// slipring_rpc_serve with a timeout of 0 has it. For ends that serve while they wait, and do so by no handler.
+//
+// SLIPRING_TIMEOUT, SLIPRING_INTERRUPTED; SLIPRING_INVALID_ARGUMENT if no such call is in flight; what ends the session.
+slipring_status_t slipring_rpc_await_either(slipring_rpc_t *rpc,
+                                            uint32_t id,
+                                            int64_t timeout_ns);
 
 // A call and the wait for its reply. When the timeout has passed the call is cancelled. The timeout travels with it. With 0 there
 // is no time for a reply: it answers SLIPRING_TIMEOUT.
@@ -878,6 +1050,16 @@ slipring_status_t slipring_rpc_call_shared(slipring_rpc_t *rpc,
                                            int64_t timeout_ns,
                                            uint32_t *id);
 
+// As slipring_rpc_request, and with the request go `count` shared objects, at most 8.
+slipring_status_t slipring_rpc_request_shared(slipring_rpc_t *rpc,
+                                              uint32_t type_id,
+                                              const void *data,
+                                              size_t len,
+                                              const slipring_shared_t *const *shared,
+                                              size_t count,
+                                              int64_t timeout_ns,
+                                              slipring_lease_t **reply);
+
 // As slipring_rpc_reply, and with the reply go `count` shared objects, at most 8; 3 where an inline limit of at most 48 bytes was
 // agreed. With a timeout of 0 it does not wait for the caller to take objects that were handed over before: SLIPRING_FULL.
 slipring_status_t slipring_rpc_reply_shared(slipring_rpc_t *rpc,
@@ -1048,12 +1230,7 @@ slipring_status_t slipring_stopper_free(slipring_stopper_t *stopper);
 // Closes all sessions and frees the server. NULL is fine.
 slipring_status_t slipring_server_free(slipring_server_t *server);
 
-// Fills counters of `size` bytes with zeros. Call it as slipring_stats_init(&stats), which gives the size that the program was built
-// with.
-slipring_status_t slipring_stats_init_sized(slipring_stats_t *stats,
-                                            size_t size);
-
-// ---- LOOKING: EVENT LOOPS, STATE, COUNTERS ----
+// ---- LOOKING: EVENT LOOPS, STATE, WAITS ----
 
 // A descriptor for an event loop, level-triggered; it remains the library's, and only the library reads from it. Call
 // slipring_bus_recv with a timeout of 0 (on the sending end what answered SLIPRING_FULL) right after
@@ -1070,11 +1247,6 @@ slipring_status_t slipring_bus_state(slipring_bus_t *bus,
 slipring_status_t slipring_bus_capabilities(slipring_bus_t *bus,
                                             uint32_t *capabilities);
 
-// What this end has done so far. Begin with slipring_stats_init(&stats).
-//
-// SLIPRING_STRUCT_SIZE if that was forgotten.
-slipring_status_t slipring_bus_stats(slipring_bus_t *bus, slipring_stats_t *stats);
-
 // A descriptor for an event loop, level-triggered; it remains the library's, and only the library reads from it. Call
 // slipring_rpc_serve or slipring_rpc_wait with a timeout of 0 right after
 // adding it, and whenever it is readable, until the answer is SLIPRING_EMPTY (SLIPRING_FULL): that answer arms it. From the
@@ -1090,10 +1262,171 @@ slipring_status_t slipring_rpc_state(slipring_rpc_t *rpc,
 slipring_status_t slipring_rpc_capabilities(slipring_rpc_t *rpc,
                                             uint32_t *capabilities);
 
+// The longest payload that this end can send, in bytes: what both ends allow (`max_message`, and without a spill_dir `memory_limit`).
+slipring_status_t slipring_bus_payload_max(slipring_bus_t *bus,
+                                           uint64_t *bytes);
+
+// The longest payload that this end puts into the ring itself, in bytes. Longer ones go into blocks of shared memory.
+slipring_status_t slipring_bus_inline_limit(slipring_bus_t *bus,
+                                            size_t *bytes);
+
+// Waits by SLIPRING_WAIT_... from now on.
+slipring_status_t slipring_bus_set_wait(slipring_bus_t *bus, int32_t wait);
+
+// The longest request that this end can make, in bytes. Without a spill_dir requests leave an eighth of `memory_limit` to replies.
+slipring_status_t slipring_rpc_request_max(slipring_rpc_t *rpc,
+                                           uint64_t *bytes);
+
+// The longest payload that goes into the ring itself, in bytes, as both ends agreed.
+slipring_status_t slipring_rpc_inline_limit(slipring_rpc_t *rpc, size_t *bytes);
+
+// Waits by SLIPRING_WAIT_... from now on.
+slipring_status_t slipring_rpc_set_wait(slipring_rpc_t *rpc, int32_t wait);
+
+// ---- LOOKING: COUNTERS ----
+
+// Fills counters of `size` bytes with zeros. Call it as slipring_stats_init(&stats), which gives the size that the program was built
+// with.
+slipring_status_t slipring_stats_init_sized(slipring_stats_t *stats,
+                                            size_t size);
+
+// The same for counters of a poller: call it as slipring_poller_stats_init(&stats).
+slipring_status_t slipring_poller_stats_init_sized(slipring_poller_stats_t *stats, size_t size);
+
 // What this end has done so far. Begin with slipring_stats_init(&stats).
 //
 // SLIPRING_STRUCT_SIZE if that was forgotten.
+slipring_status_t slipring_bus_stats(slipring_bus_t *bus, slipring_stats_t *stats);
+
+// What the peer has done so far, as it shows it: at calm moments, so it lags, and its numbers may not fit each other. It never shows
+// fewer messages and bytes sent than were received here. It is the peer's claim: one that is faulty may say any number. When the
+// peer has closed they are final; when it died, as they last were. Begin with slipring_stats_init(&stats).
+//
+// SLIPRING_UNSUPPORTED if the peer shows none (`counters` in its config); SLIPRING_STRUCT_SIZE.
+slipring_status_t slipring_bus_peer_stats(slipring_bus_t *bus,
+                                          slipring_stats_t *stats);
+
+// What this end has done so far, as slipring_bus_stats.
 slipring_status_t slipring_rpc_stats(slipring_rpc_t *rpc, slipring_stats_t *stats);
+
+// What the peer has done so far, as slipring_bus_peer_stats.
+slipring_status_t slipring_rpc_peer_stats(slipring_rpc_t *rpc, slipring_stats_t *stats);
+
+// What this poller's waiting has cost so far. Begin with slipring_poller_stats_init(&stats).
+//
+// SLIPRING_STRUCT_SIZE if that was forgotten.
+slipring_status_t slipring_poller_stats(slipring_poller_t *poller, slipring_poller_stats_t *stats);
+
+// What this server's waiting has cost so far, as slipring_poller_stats.
+slipring_status_t slipring_server_stats(slipring_server_t *server, slipring_poller_stats_t *stats);
+
+// How many clients the server has turned down, or gave up in mid-handshake, so far.
+slipring_status_t slipring_server_refused(slipring_server_t *server, uint64_t *count);
+
+// ---- LOOKING: FROM ANOTHER PROCESS ----
+
+// Fills totals of `size` bytes with zeros. Call it as slipring_totals_init(&totals).
+slipring_status_t slipring_totals_init_sized(slipring_totals_t *totals, size_t size);
+
+// Fills what is to be told of a session, of `size` bytes, with zeros. Call it as slipring_observed_init(&observed).
+slipring_status_t slipring_observed_init_sized(slipring_observed_t *observed,
+                                               size_t size);
+
+// Asks the listener at `address`, which answers once, in an accepting call, if it is of this user. From then on neither knows of the
+// other: a listener that is stopped, or busy, or dead, is read as it last was. The timeout is for the listener to appear, as with
+// slipring_bus_connect; for its answer it has 5 s more. Sessions of slipring_bus_listen and slipring_rpc_listen cannot be observed:
+// their name is gone when they stand. The observer is the caller's, to be freed by slipring_observer_free.
+//
+// SLIPRING_NOT_FOUND, SLIPRING_REFUSED, SLIPRING_VERSION_MISMATCH, SLIPRING_TIMEOUT, SLIPRING_CORRUPT, SLIPRING_PEER_DIED if the listener
+// hung up, SLIPRING_OUT_OF_MEMORY, SLIPRING_INTERRUPTED.
+slipring_status_t slipring_observer_connect(const char *address,
+                                            int64_t timeout_ns,
+                                            slipring_observer_t **observer);
+
+// Looks at every open session that is shown: each as it was at one moment, each at its own. Never waits. The observation is the
+// caller's, to be freed by slipring_observation_free; it outlives the observer.
+slipring_status_t slipring_observer_look(const slipring_observer_t *observer,
+                                         slipring_observation_t **observation);
+
+// Frees an observer. NULL is fine.
+slipring_status_t slipring_observer_free(slipring_observer_t *observer);
+
+// How many sessions were seen; 0 for NULL.
+size_t slipring_observation_count(const slipring_observation_t *observation);
+
+// What the listener said of all its sessions, if it is to be believed. Begin with slipring_totals_init(&totals).
+//
+// SLIPRING_STRUCT_SIZE if that was forgotten.
+slipring_status_t slipring_observation_totals(const slipring_observation_t *observation,
+                                              slipring_totals_t *totals);
+
+// The session number `index` of those that were seen, in the order of their numbers. Begin with slipring_observed_init(&observed).
+//
+// SLIPRING_INVALID_ARGUMENT if there are not so many; SLIPRING_STRUCT_SIZE.
+slipring_status_t slipring_observation_session(const slipring_observation_t *observation,
+                                               size_t index,
+                                               slipring_observed_t *observed);
+
+// What the listening end of session number `index` has counted. Begin with slipring_stats_init(&stats).
+//
+// As for slipring_observation_session.
+slipring_status_t slipring_observation_stats(const slipring_observation_t *observation,
+                                             size_t index,
+                                             slipring_stats_t *stats);
+
+// What the connecting end of session number `index` showed, as the listening end read it then.
+//
+// SLIPRING_UNSUPPORTED if it shows none; else as for slipring_observation_session.
+slipring_status_t slipring_observation_peer_stats(const slipring_observation_t *observation,
+                                                  size_t index,
+                                                  slipring_stats_t *stats);
+
+// Frees an observation. NULL is fine.
+slipring_status_t slipring_observation_free(slipring_observation_t *observation);
+
+// ---- MEMORY AND PROCESSORS ----
+
+// Fills what is to be told of memory, of `size` bytes, with zeros. Call it as slipring_placement_init(&placement).
+slipring_status_t slipring_placement_init_sized(slipring_placement_t *placement,
+                                                size_t size);
+
+// Where this end's memory is, beside where it was asked to be, looked up in the pages: this takes milliseconds where a process has
+// thousands of maps. Writes at most `capacity` of the NUMA nodes that have pages of it to `nodes`, which may be NULL with 0; `count` is
+// how many there are, 0 where the kernel knows no nodes. Begin with slipring_placement_init(&placement).
+//
+// SLIPRING_STRUCT_SIZE if that was forgotten.
+slipring_status_t slipring_bus_placement(slipring_bus_t *bus,
+                                         slipring_placement_t *placement,
+                                         slipring_node_t *nodes,
+                                         size_t capacity,
+                                         size_t *count);
+
+// Where this end's memory is, as slipring_bus_placement.
+slipring_status_t slipring_rpc_placement(slipring_rpc_t *rpc,
+                                         slipring_placement_t *placement,
+                                         slipring_node_t *nodes,
+                                         size_t capacity,
+                                         size_t *count);
+
+// Has this end's memory come to a NUMA node, as far as the kernel moves it, and what is made later be made there. `numa_node` in the
+// config does so from the first byte on, which is better: pages that the peer has mapped are moved only for processes with
+// CAP_SYS_NICE. slipring_bus_placement says what was got.
+//
+// SLIPRING_INVALID_ARGUMENT for a node that this machine does not have; the text has those that it has.
+slipring_status_t slipring_bus_set_numa_node(slipring_bus_t *bus,
+                                             uint32_t node);
+
+// The same for an RpcBus.
+slipring_status_t slipring_rpc_set_numa_node(slipring_rpc_t *rpc, uint32_t node);
+
+// Has the calling thread run on `count` processors alone, by their numbers, and threads that it makes later too. Do so before you
+// open an end: two ends whose threads are pinned to the same single processor tell each other at the handshake, and then neither
+// spins. sched_getaffinity, asked before, says what undoes it.
+//
+// SLIPRING_INVALID_ARGUMENT for none, for a processor that is not switched on, and for one that a control group keeps from this process:
+// the text has those that there are; SLIPRING_SYSTEM. The thread is then as it was.
+slipring_status_t slipring_pin_thread(const uint32_t *cpus,
+                                      size_t count);
 
 // ---- LIMITS OF THE PROCESS ----
 
@@ -1116,6 +1449,10 @@ slipring_status_t slipring_raise_descriptor_limit(uint64_t *limit);
 
 #endif  /* SLIPRING_H */
 
-// Begins a config, or counters: gives the library the size that this program was built with.
+// Begins a config, or a struct for an answer: gives the library the size that this program was built with.
 #define slipring_config_init(config) slipring_config_init_sized((config), sizeof(slipring_config_t))
 #define slipring_stats_init(stats) slipring_stats_init_sized((stats), sizeof(slipring_stats_t))
+#define slipring_poller_stats_init(stats) slipring_poller_stats_init_sized((stats), sizeof(slipring_poller_stats_t))
+#define slipring_totals_init(totals) slipring_totals_init_sized((totals), sizeof(slipring_totals_t))
+#define slipring_observed_init(observed) slipring_observed_init_sized((observed), sizeof(slipring_observed_t))
+#define slipring_placement_init(placement) slipring_placement_init_sized((placement), sizeof(slipring_placement_t))

@@ -15,6 +15,9 @@ const LENGTHS: [usize; 13] = [0, 1, 47, 48, 49, 1023, 1024, 1025, 4096, 65536, 1
 /// How far the instruments go, which are slow.
 const SHORT: &str = "5000001";
 
+/// Programs that are both ends of what they open.
+const SINGLE: [&str; 3] = ["ffi/tests/c/bad_input.c", "ffi/tests/c/more.c", "ffi/tests/c/looking.c"];
+
 const SANITIZED: [&str; 2] = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"];
 const VALGRIND: [&str; 5] =
     ["valgrind", "-q", "--error-exitcode=9", "--leak-check=full", "--errors-for-leak-kinds=definite"];
@@ -159,6 +162,13 @@ fn handlers_objects_pollers_and_servers_work_from_c() {
 }
 
 #[test]
+fn counters_sessions_placement_and_waits_can_be_asked_for_from_c() {
+    let _watchdog = patience("looking");
+    let program = Program::compile("ffi/tests/c/looking.c", &[]);
+    must_end_well(&program.command().arg(program.address()).output().expect("run it"));
+}
+
+#[test]
 fn a_message_and_a_call_allocate_nothing() {
     let _watchdog = patience("counting allocations");
     let program = Program::compile("ffi/tests/c/count.c", &[]);
@@ -172,7 +182,7 @@ fn address_and_undefined_behaviour_sanitizers_find_nothing() {
     if !has("gcc") {
         return;
     }
-    for source in ["ffi/tests/c/bad_input.c", "ffi/tests/c/more.c"] {
+    for source in SINGLE {
         let program = Program::compile(source, &SANITIZED);
         must_end_well(&program.command().arg(program.address()).output().expect("run it"));
     }
@@ -195,7 +205,7 @@ fn valgrind_finds_nothing() {
     if !has("valgrind") {
         return;
     }
-    for source in ["ffi/tests/c/bad_input.c", "ffi/tests/c/more.c"] {
+    for source in SINGLE {
         let program = Program::compile(source, &[]);
         must_end_well(&program.command_under(&VALGRIND).arg(program.address()).output().expect("run it"));
     }

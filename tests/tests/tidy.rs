@@ -25,6 +25,7 @@ const UNSAFE: [(&str, &str); 18] = [
     ("bench/src/floor", "shows what the hardware can do without us"),
     ("bench/icount/still.rs", "stops the clock while instructions are counted"),
     ("bench/rivals/iceoryx2/src/", "writes in place what the system lends"),
+    ("bench/rivals/slipring-c/src/", "calls what C calls"),
     ("bench/rivals/tachyon/src/bus.rs", "writes in place what the system lends"),
     ("tests/", "breaks what must not be broken"),
     ("fuzz/", "breaks what must not be broken"),
