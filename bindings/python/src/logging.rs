@@ -11,6 +11,7 @@ use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 
 /// How many records are kept for a call that delivers them. What is more is counted, and said.
@@ -37,6 +38,11 @@ fn said() -> MutexGuard<'static, Said> {
 struct Notebook;
 
 impl Subscriber for Notebook {
+    fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
+        // The level changes with Python's, so each event asks.
+        Interest::sometimes()
+    }
+
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         *metadata.level() <= LevelFilter::current()
     }

@@ -21,6 +21,14 @@ macro_rules! session {
                 read?.or_raise(py)
             }
 
+            /// Whether the peer has read everything. For `slipring.aio`.
+            fn _is_read(slf: &Bound<'_, Self>) -> PyResult<bool> {
+                Self::with(slf, |end| match end.linger_until(slipring::Deadline::NOW) {
+                    Err(slipring::Cause::Timeout) => Ok(false),
+                    other => other.or_raise(slf.py()).map(|()| true),
+                })
+            }
+
             /// Whether it was closed here.
             #[getter]
             fn closed(slf: &Bound<'_, Self>) -> PyResult<bool> {

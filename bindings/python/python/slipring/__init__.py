@@ -8,7 +8,7 @@ while it waits, hears signals, and ends when the peer closes or dies.
 import logging
 import warnings
 
-from . import errors
+from . import _alone, errors
 from ._native import (
     DEBUG_BUILD,
     Block,
@@ -115,6 +115,8 @@ __all__ = [
 ]
 
 logging.getLogger("slipring").addHandler(logging.NullHandler())
+
+del _alone
 
 if DEBUG_BUILD:
     warnings.warn("this slipring was built without optimisation: it is slow", RuntimeWarning, stacklevel=2)

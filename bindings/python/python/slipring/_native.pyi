@@ -190,6 +190,7 @@ class TxGuard:
         """The id of the call, once a request was sent."""
     def commit(self) -> None:
         """Sends the first `actual_size` bytes. What cannot be sent stays open."""
+    def _try_commit(self, timeout: _Seconds, /) -> bool: ...
     def abort(self) -> None:
         """Gives the room up. Nobody ever learns of it."""
     def __len__(self) -> int: ...
@@ -259,6 +260,7 @@ class _Session:
         """Says goodbye, after waiting at most `linger` seconds until the peer has read everything. Again does nothing.
 
         Timeout: it has not, and the end is closed all the same; as it is whatever else ends the wait."""
+    def _is_read(self) -> bool: ...
     @property
     def closed(self) -> bool:
         """Whether it was closed here."""
