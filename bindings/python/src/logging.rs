@@ -7,7 +7,7 @@
 use pyo3::prelude::*;
 use pyo3::types::PyModule;
 use std::fmt::{self, Write};
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Mutex, MutexGuard, Once, TryLockError};
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::span::{Attributes, Id, Record};
@@ -30,8 +30,14 @@ struct Said {
 
 static SAID: Mutex<Said> = Mutex::new(Said { level: LevelFilter::OFF, records: Vec::new(), lost: 0 });
 
-fn said() -> MutexGuard<'static, Said> {
-    SAID.lock().unwrap_or_else(PoisonError::into_inner)
+/// The notebook, unless somebody writes in it at this moment, who may be a thread that a fork left behind for good. A lost record is
+/// better than a wait.
+fn said() -> Option<MutexGuard<'static, Said>> {
+    match SAID.try_lock() {
+        Ok(said) => Some(said),
+        Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        Err(TryLockError::WouldBlock) => None,
+    }
 }
 
 /// Writes events down.
@@ -48,13 +54,13 @@ impl Subscriber for Notebook {
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(said().level)
+        Some(said().map_or_else(LevelFilter::current, |said| said.level))
     }
 
     fn event(&self, event: &Event<'_>) {
         let mut text = Text(String::new());
         event.record(&mut text);
-        let mut said = said();
+        let Some(mut said) = said() else { return };
         if said.records.len() < KEPT {
             let metadata = event.metadata();
             said.records.push((metadata.target(), *metadata.level(), text.0));
@@ -101,7 +107,8 @@ pub(crate) fn refresh(py: Python<'_>) {
         Ok(level) => level,
         Err(error) => return error.write_unraisable(py, None),
     };
-    if std::mem::replace(&mut said().level, level) != level {
+    let before = said().map(|mut said| std::mem::replace(&mut said.level, level));
+    if before.is_some_and(|before| before != level) {
         tracing::callsite::rebuild_interest_cache();
     }
 }
@@ -120,10 +127,7 @@ fn lowest(py: Python<'_>) -> PyResult<LevelFilter> {
 /// Hands over what was said. What goes wrong there is no failure of the call that does it.
 pub(crate) fn deliver(py: Python<'_>) {
     let (records, lost) = {
-        let mut said = said();
-        if said.records.is_empty() {
-            return;
-        }
+        let Some(mut said) = said().filter(|said| !said.records.is_empty()) else { return };
         (std::mem::take(&mut said.records), std::mem::take(&mut said.lost))
     };
     let pending = PyErr::take(py);
