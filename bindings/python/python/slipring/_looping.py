@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from . import _native
@@ -23,9 +23,16 @@ T = TypeVar("T")
 _AGAIN = 0.005
 
 
+def within(timeout: float | None) -> AbstractAsyncContextManager[None]:
+    """Ends what is done inside after `timeout` seconds, with this library's exception. Without a limit that costs nothing."""
+    return _WITHOUT_LIMIT if timeout is None else _limited(timeout)
+
+
+_WITHOUT_LIMIT: AbstractAsyncContextManager[None] = nullcontext()
+
+
 @asynccontextmanager
-async def within(timeout: float | None) -> AsyncIterator[None]:
-    """Ends what is done inside after `timeout` seconds, with this library's exception."""
+async def _limited(timeout: float) -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(timeout):
             yield
@@ -33,6 +40,12 @@ async def within(timeout: float | None) -> AsyncIterator[None]:
         raise
     except TimeoutError:
         raise Timeout("the timeout passed") from None
+
+
+async def await_within(timeout: float, waiter: asyncio.Future[T]) -> T:
+    """What `waiter` is given within `timeout` seconds."""
+    async with _limited(timeout):
+        return await waiter
 
 
 def now(look: Callable[[], T]) -> T | None:

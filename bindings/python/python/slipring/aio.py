@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from . import _native
-from ._looping import End, Session, await_listener, now, within
+from ._looping import End, Session, await_listener, await_within, now, within
 from .dispatching import answer_failure, log_failure
 from .errors import Closed, InvalidArgument, RemoteError
 from .rpc import MSG_TYPE_ERROR, RpcDispatcher, _decode_error
@@ -264,10 +264,9 @@ class RpcBus(Session[_native.RpcBus]):
             return reply
         waiter: asyncio.Future[_native.RxGuard] = loop.create_future()
         self._calls[correlation_id] = waiter
-        self._pump()
+        self._pump_for_others()
         try:
-            async with within(timeout):
-                return await waiter
+            return await (waiter if timeout is None else await_within(timeout, waiter))
         finally:
             self._calls.pop(correlation_id, None)
 
@@ -318,12 +317,16 @@ class RpcBus(Session[_native.RpcBus]):
         if self._backlog:
             return self._backlog.popleft()
         loop = self._watch()
+        if not self._servers:
+            request = self.native.try_serve()
+            if request is not None:
+                self._look_again()
+                return request
         waiter: asyncio.Future[_native.RxGuard] = loop.create_future()
         self._servers.append(waiter)
-        self._pump()
+        self._pump_for_others()
         try:
-            async with within(timeout):
-                return await waiter
+            return await (waiter if timeout is None else await_within(timeout, waiter))
         except BaseException:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 self._backlog.append(waiter.result())
@@ -420,16 +423,24 @@ class RpcBus(Session[_native.RpcBus]):
 
     def _look_again(self) -> None:
         super()._look_again()
-        if self._loop is not None and not self._pumping and not self._loop.is_closed():
+        # Who comes later looks for himself.
+        waits = self._calls or self._servers
+        if waits and self._loop is not None and not self._pumping and not self._loop.is_closed():
             self._pumping = True
             self._loop.call_soon(self._pump)
 
     def _readable(self) -> None:
         if self._calls or self._servers:
-            self._wake(len(self._waiting))
+            if self._waiting:
+                self._wake(len(self._waiting))
             self._pump()
         else:
             super()._readable()
+
+    def _pump_for_others(self) -> None:
+        """After the look of a task that now waits: what it has read may be for another. Alone, it has looked for all."""
+        if len(self._calls) + len(self._servers) > 1:
+            self._pump()
 
     def _pump(self) -> bool:
         """Gives what has come to whoever waits for it. The last look finds nothing, which arms the descriptor.
@@ -448,7 +459,9 @@ class RpcBus(Session[_native.RpcBus]):
     def _give_replies(self) -> bool:
         given = False
         for call, waiter in list(self._calls.items()):
-            if not waiter.done() and self._give(waiter, partial(self.native.try_wait, call)):
+            if not waiter.done() and self._give(waiter, self.native.try_wait, call):
+                # Once nobody waits there is nothing more to look for.
+                del self._calls[call]
                 given = True
                 # There is a place for a call.
                 self._wake(1)
@@ -465,9 +478,9 @@ class RpcBus(Session[_native.RpcBus]):
         return given
 
     @staticmethod
-    def _give(waiter: asyncio.Future[_native.RxGuard], look: Callable[[], _native.RxGuard | None]) -> bool:
+    def _give(waiter: asyncio.Future[_native.RxGuard], look: Callable[..., _native.RxGuard | None], *call: int) -> bool:
         try:
-            found = look()
+            found = look(*call)
         except Exception as error:
             waiter.set_exception(error)
             return True
