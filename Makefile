@@ -31,7 +31,7 @@ check: ## format and lints only
 bench: ## measure, beside the floors, and write a record (QUICK=1: test the harness only)
 	ci/bench.sh $(if $(QUICK),quick)
 
-results: ## the README's table of results, from the newest record
+results: ## the tables of the README and docs/COMPARE.md, from the newest record
 	python3 bench/results.py
 
 litmus: ## ROUNDS=... publish/park races between two processes: no wake-up may be lost beyond the nap

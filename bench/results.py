@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Writes the README's table of results from the newest record, or from the folder that is named; with --check it only says
-whether it is what the newest record says.
+"""Writes the results of the newest record, or of the folder that is named, into the README and docs/COMPARE.md; with --check it
+only says whether they are what the newest record says.
 
-Each line of the table picks rows of the record by their keys; its ratio is to the floor measured in turns with it, to another
-row of the same run, or to a limit. What is not in the record is left out, and said so on standard error.
+What other systems did (compared.py) comes from the newest record that has it. Each line of the table of our own picks rows of
+the record by their keys; its ratio is to the floor measured in turns with it, to another row of the same run, or to a limit.
+What is not in the record is left out, and said so on standard error.
 """
 
 import json
@@ -11,40 +12,19 @@ import pathlib
 import re
 import sys
 
+import compared
+from figures import rate, size, speed, time
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MIB = 1 << 20
-MARKS = re.compile(r"(<!-- rows -->\n).*?(<!-- /rows -->)", re.DOTALL)
-
-
-def scaled(value, units):
-    """`value` with three digits, in the largest unit that it has one of."""
-    for unit, size in units:
-        if value >= size or size == 1:
-            digits = max(0, 3 - len(str(int(value / size)))) if value >= size else 3
-            return f"{value / size:.{min(digits, 2)}f} {unit}".strip()
-
-
-def time(ns):
-    return scaled(ns, (("s", 1e9), ("ms", 1e6), ("us", 1e3), ("ns", 1)))
-
-
-def size(count):
-    return scaled(count, (("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1)))
-
-
-def rate(count):
-    return scaled(count, (("G/s", 1e9), ("M/s", 1e6), ("k/s", 1e3), ("/s", 1)))
-
-
-def speed(count):
-    return size(count) + "/s"
 
 
 class Record:
     """The rows of one folder."""
 
     def __init__(self, folder):
-        self.rows = {path.stem: [json.loads(line) for line in path.open()] for path in folder.glob("*.jsonl")}
+        files = [*folder.glob("*.jsonl"), *folder.glob("python/python.jsonl")]
+        self.rows = {path.stem: [json.loads(line) for line in path.open()] for path in files}
 
     def find(self, work, **keys):
         """The first row of ours with these keys."""
@@ -52,6 +32,13 @@ class Record:
             if row["system"] == "slipring" and all(row.get(key) == value for key, value in keys.items()):
                 return row
         raise LookupError(f"{work} {keys}")
+
+    def python(self, system, **keys):
+        """The same in the record of the Python package, which has several systems of ours."""
+        for row in self.rows.get("python", []):
+            if row["system"] == system and row["status"] == "ok" and all(row[key] == value for key, value in keys.items()):
+                return row
+        raise LookupError(f"python: {system} {keys}")
 
 
 # What a line shows: ours, what it is held against, and the ratio of the two. Each takes the record.
@@ -130,6 +117,49 @@ def counted(work, part, show, **keys):
     return look
 
 
+def beside(system, other, part="p50_ns", **keys):
+    """A Python system of ours and another, whose ratio is the median over pairs of blocks."""
+
+    def look(record):
+        ours = record.python(system, against=other, **keys)
+        theirs = record.python(other, work=keys["work"], payload=keys["payload"], wait=ours["wait"])
+        show = rate if part == "msgs_per_s" else time
+        return show(ours[part]), f"{other}: {show(theirs[part])}", ours["ratio"]
+
+    return look
+
+
+def python_within(system, limit, part="p50_ns", **keys):
+    def look(record):
+        value, show = record.python(system, **keys)[part], rate if part == "msgs_per_s" else time
+        return show(value), f"limit: {show(limit)}", value / limit
+
+    return look
+
+
+def python_lines():
+    """Those of the Python package."""
+    ways = (("by views", "slipring-python", 2.4e3, 0.6), ("`request` and a dispatcher", "slipring-python-request", 1.8e3, 0.45))
+    for way, system, limit, share in ways:
+        short = {"work": "rpc", "wait": "spin", "payload": 32}
+        yield f"Python: call, 32 B each way, {way}, both spin: p50", python_within(system, limit, **short), 1, False
+        yield "the same", beside(system, "tachyon-python", **short), share, False
+        for payload, size_of in ((1024, "1 KiB"), (65536, "64 KiB")):
+            longer = {"work": "rpc", "wait": "spin", "payload": payload}
+            yield f"Python: call, {size_of} each way, {way}", beside(system, "tachyon-python", **longer), 0.5, False
+    parked = {"work": "rpc", "wait": "park", "payload": 32}
+    yield "Python: call, 32 B each way, both park: p50", beside("slipring-python", "mp-pipe", **parked), 1.1, False
+    asleep = {"work": "rpc", "wait": "adaptive", "payload": 32}
+    yield "Python: the same in asyncio", beside("slipring-aio", "asyncio-unix-stream", **asleep), 0.7, False
+    stream = {"work": "stream", "wait": "spin", "payload": 32}
+    yield "Python: stream, 32 B, in groups", python_within("slipring-python", 5e6, "msgs_per_s", **stream), 1, True
+    frames = {"work": "stream", "wait": "spin", "payload": 1024}
+    yield "Rust to Python: stream, 1 KiB", python_within("slipring-from-rust", 2e6, "msgs_per_s", **frames), 1, True
+    handed = python_within("slipring-python", 50e3, work="handover", payload=64 * MIB)
+    yield "Python: an array of 64 MiB handed over, beyond its writing: p50", handed, 1, False
+    yield "Python: import: p50", python_within("slipring-python", 60e6, work="import"), 1, False
+
+
 def lines():
     """All lines: a title, what to look up, a target, and whether that is a least one."""
     apart = {"fence": "auto", "clients": 1, "payload": 32}
@@ -183,6 +213,7 @@ def lines():
         death = f"SIGKILL of the peer to the survivor's error, {word}"
         yield f"{death}: p50", within("death", "p50_ns", time, 10e6, wait=doing), 1, False
         yield "the same: p99", within("death", "p99_ns", time, 10e6, wait=doing), 1, False
+    yield from python_lines()
     yield "idle for a minute: CPU time", lambda record: (f"{record.find('idle')['cpu_s']:.1f} s", "none", None), None, False
     yield "the same: wake-ups", lambda record: (str(record.find("idle")["wakeups"]), "none", None), None, False
 
@@ -204,21 +235,46 @@ def table(record):
         yield f"| {title} | {ours} | {theirs} | {shown} | {bound} | {verdict} |"
 
 
+class Page:
+    """A file with places between marks, each for what is written there."""
+
+    def __init__(self, path):
+        self.path, self.before = path, path.read_text()
+        self.text = self.before
+
+    def put(self, mark, lines):
+        place = re.compile(rf"(<!-- {mark} -->\n).*?(<!-- /{mark} -->)", re.DOTALL)
+        if not place.search(self.text):
+            sys.exit(f"results.py: {self.name()} has no place for {mark}: <!-- {mark} --> and <!-- /{mark} -->")
+        written = "\n".join(lines)
+        self.text = place.sub(lambda marks: f"{marks[1]}{written}\n{marks[2]}", self.text)
+
+    def name(self):
+        return str(self.path.relative_to(ROOT))
+
+    def is_stale(self):
+        return self.text != self.before
+
+
 def main():
     folders = [path.parent for path in ROOT.glob("bench/record/*/*/machine.txt")]
     check, named = "--check" in sys.argv[1:], [argument for argument in sys.argv[1:] if argument != "--check"]
-    folder = pathlib.Path(named[0]) if named else max(folders, key=lambda path: path.name, default=None)
+    folder = pathlib.Path(named[0]).resolve() if named else max(folders, key=lambda path: path.name, default=None)
     if folder is None or not (folder / "machine.txt").is_file():
         sys.exit(f"results.py: no record in {folder or 'bench/record'}: make one with `make bench`")
-    readme = ROOT / "README.md"
-    text, rows = readme.read_text(), "\n".join(table(Record(folder)))
-    if not MARKS.search(text):
-        sys.exit("results.py: README.md has no place for rows: <!-- rows --> and <!-- /rows -->")
-    written = MARKS.sub(lambda marks: f"{marks[1]}{rows}\n{marks[2]}", text)
+    beside = compared.newest(ROOT, folder if named else None)
+    readme, neighbours = Page(ROOT / "README.md"), Page(ROOT / "docs" / "COMPARE.md")
+    readme.put("rows", table(Record(folder)))
+    readme.put("compared", compared.for_readme(beside))
+    neighbours.put("compared", compared.for_page(beside, neighbours.path))
+    stale = [page for page in (readme, neighbours) if page.is_stale()]
     if check:
-        sys.exit(None if written == text else f"results.py: README.md does not have the rows of {folder}: run `make results`")
-    readme.write_text(written)
-    print(f"README.md: {rows.count(chr(10)) - 1} rows from {folder}")
+        names = " and ".join(page.name() for page in stale)
+        sys.exit(f"results.py: not what the newest record says: {names}: run `make results`" if stale else None)
+    for page in stale:
+        page.path.write_text(page.text)
+    of_others = f"other systems from {beside.folder}" if beside else "no record of other systems"
+    print(f"results from {folder}, {of_others}: {', '.join(page.name() for page in stale) or 'nothing'} rewritten")
 
 
 if __name__ == "__main__":

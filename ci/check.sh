@@ -24,8 +24,8 @@ fi
 say "API pages"
 RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet -p slipring
 if command -v python3 >/dev/null 2>&1; then
-    say "results in the README are those of the newest record"
+    say "results in the README and docs/COMPARE.md are those of the newest record"
     python3 bench/results.py --check
 else
-    say "skipped: results in the README (no python3)"
+    say "skipped: results in the README and docs/COMPARE.md (no python3)"
 fi

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The Python package: builds it into .venv, then its lints, its types, the stubs against the binary, and its tests.
 #   ci/python.sh          all of that, with python3, and the tests with every other CPython >= 3.11 that is found
+#   ci/python.sh build    only builds
 #   ci/python.sh run FILE the tour: an echo table, and a file that is handed over in place
 #   ci/python.sh wheel    wheel and source distribution into dist/, tried out in a fresh environment without Rust
 set -euo pipefail
@@ -71,6 +72,7 @@ if [ "${1:-}" = wheel ]; then
 fi
 say "build"
 (cd bindings/python && maturin develop --quiet --release)
+if [ "${1:-}" = build ]; then exit; fi
 if [ "${1:-}" = run ]; then
     say "Python: two processes"
     python examples/python/tour.py "${@:2}"
@@ -81,6 +83,8 @@ if command -v ruff >/dev/null; then
     say "lints"
     ruff format --check --config pyproject.toml . "$root/examples/python" "$root/ci"
     ruff check --config pyproject.toml . "$root/examples/python" "$root/ci"
+    ruff format --check "$root/bench/python"
+    ruff check "$root/bench/python"
 fi
 say "types"
 mypy python/slipring "$root/examples/python"

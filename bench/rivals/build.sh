@@ -38,7 +38,7 @@ install_for() {
     packages=$(cd "$1" && bash ./packages) && [ -n "$packages" ] || return 1
     echo "  $1: installing" $packages
     # shellcheck disable=SC2086 # A list of packages, one word each.
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $packages >"$log" 2>&1
+    DEBIAN_FRONTEND=noninteractive timeout 600 apt-get install -y -q --no-install-recommends $packages >"$log" 2>&1
 }
 
 build() {

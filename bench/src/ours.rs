@@ -1,7 +1,7 @@
 //! slipring as one system among those that are compared: the public API behind the kit's trait, as any other system's.
 //!
-//! Messages of a line are copied in; longer ones are written in place, between claim and commit. Everything else is the
-//! library's default.
+//! Messages of a line are copied in; longer ones are written in place, between claim and commit. Up to a page they ride in the
+//! ring, as the guide advises for traffic of such a length (`docs/guide/src/sizing.md`). Everything else is the library's default.
 
 use anyhow::{Context, Result};
 use slipring::{
@@ -14,6 +14,8 @@ use crate::plan::SMALL_RING;
 
 /// Payloads up to here are copied in: they fit a frame's first line or two, and a claim's bookkeeping would cost more.
 const COPIED: usize = 64;
+/// Payloads up to here ride in the ring; blocks are for longer ones.
+const IN_THE_RING: usize = 4096;
 /// Frames that the receiving end of a stream takes at once, or a mebibyte of longer ones.
 const AT_ONCE: usize = 1024;
 const BYTES_AT_ONCE: usize = 1 << 20;
@@ -90,6 +92,7 @@ fn options(job: &Job) -> Options {
         Wait::Adaptive => slipring::Wait::Adaptive,
         Wait::Park => slipring::Wait::Park,
     });
+    let options = if job.payload <= IN_THE_RING { options.inline_limit(IN_THE_RING) } else { options };
     // As a `Server` has them, for sessions of which there are many.
     if job.work == Work::FanIn { options.capacity(SMALL_RING).capacity_reverse(SMALL_RING) } else { options }
 }

@@ -130,6 +130,17 @@ fn systems_are_measured_beside_each_other_and_slipring_is_held_against_each() {
 }
 
 #[test]
+fn another_than_slipring_can_be_what_the_others_are_held_against() {
+    let rivals = Rivals::named(&["honest"]);
+    let (rows, _) = rivals.rows("--works rtt --payload 64 --waits park --ours honest", 0);
+    let (ours, theirs) = (of(&rows, "honest"), of(&rows, "slipring"));
+    assert_eq!((ours.len(), theirs.len()), (1, 1), "only the wait that was asked for");
+    assert_eq!((&ours[0]["against"], &theirs[0]["against"]), (&"slipring".into(), &Value::Null));
+    let (_, said) = rivals.rows("--works rtt --systems slipring --ours honest", 2);
+    assert!(said.contains("honest is not among the systems"), "{said}");
+}
+
+#[test]
 fn every_work_runs() {
     let rivals = Rivals::named(&[]);
     let (rows, _) = rivals.rows("", 0);
@@ -211,10 +222,42 @@ fn a_file_that_is_no_system_is_left_out() {
 }
 
 #[test]
+fn a_program_that_does_not_say_who_it_is_is_ended_and_left_out() {
+    let rivals = Rivals::named(&["honest"]);
+    let script = rivals.path().join("silent");
+    std::fs::write(&script, "#!/bin/sh\nexec sleep 1000\n").unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let (rows, errors) = rivals.rows("--works wake", 0);
+    assert!(errors.contains("left out") && errors.contains("silent"), "{errors}");
+    assert_eq!(of(&rows, "honest").len(), 2, "{rows:?}");
+    assert_status(&rows, "slipring", "ok");
+}
+
+#[test]
+fn a_system_that_does_not_end_when_it_is_told_to_is_ended() {
+    let rivals = Rivals::named(&["lingerer", "honest"]);
+    let (rows, errors) = rivals.rows("--works wake", 0);
+    assert_status(&rows, "lingerer", "ok");
+    assert_eq!(of(&rows, "honest").len(), 2, "{errors}");
+    assert_status(&rows, "slipring", "ok");
+}
+
+#[test]
+fn a_system_that_hangs_while_it_opens_has_a_row_that_says_so() {
+    let rivals = Rivals::named(&["sleeper", "honest"]);
+    let (rows, errors) = rivals.rows("--works wake --patience 1", 4);
+    assert_status(&rows, "sleeper", "hung");
+    assert!(errors.contains("sleeper: hung"), "{errors}");
+    assert_status(&rows, "honest", "ok");
+    assert_status(&rows, "slipring", "ok");
+}
+
+#[test]
 fn what_cannot_be_is_a_usage_error() {
     let rivals = Rivals::named(&["honest"]);
     for (line, said) in [
         ("--systems slipring,nobody", "there are slipring, honest"),
+        ("--systems nobody", "there is no system nobody"),
         ("--payload 7", "7 is not from 8 to 16777216 bytes"),
         ("--payload 16777217", "is not from 8"),
         ("--payload many", "not a number of bytes"),
@@ -266,6 +309,26 @@ fn a_record_holds_rows_tables_and_plots() {
 
 #[test]
 fn a_record_that_cannot_be_written_is_heard_of_before_anything_is_measured() {
-    let (rows, errors) = Rivals::named(&[]).rows("--record /proc/slipring", 1);
-    assert!(rows.is_empty() && errors.contains("nothing can be written there"), "{errors}");
+    let rivals = Rivals::named(&[]);
+    let file = rivals.path().join("file");
+    std::fs::write(&file, "no folder").unwrap();
+    // Not even root writes into /proc, or below a file.
+    for folder in [Path::new("/proc/slipring"), Path::new("/proc/self"), &file, &file.join("below")] {
+        let (rows, errors) = rivals.rows(&format!("--record {}", folder.display()), 1);
+        assert!(rows.is_empty() && errors.contains("nothing can be written there"), "{}: {errors}", folder.display());
+        assert!(errors.contains(&*folder.to_string_lossy()), "{errors}");
+    }
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "no folder");
+}
+
+#[test]
+fn a_record_that_is_there_already_is_left_alone() {
+    let rivals = Rivals::named(&[]);
+    let folder = rivals.path().join("yesterday");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("compare.jsonl"), "what was measured yesterday\n").unwrap();
+    let (rows, errors) = rivals.rows(&format!("--works idle --record {}", folder.display()), 1);
+    assert!(rows.is_empty() && errors.contains("there is a record already"), "{errors}");
+    let kept = std::fs::read_to_string(folder.join("compare.jsonl")).unwrap();
+    assert_eq!(kept, "what was measured yesterday\n");
 }

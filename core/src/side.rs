@@ -23,7 +23,7 @@ use crate::returns::{ReturnReader, ReturnWriter};
 use crate::ring::{Reader, Taken, Writer};
 use crate::span::{ReadHeader, ReadSpan, WriteHeader, WriteSpan};
 use crate::sync::Ordering::{Acquire, Relaxed, Release};
-use crate::wait::{Budget, Pulse, Sleeps, Wait};
+use crate::wait::{Budget, Pulse, Sleeps, Turns, Wait};
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
@@ -206,6 +206,7 @@ pub(crate) struct Side<C> {
     channel: C,
     pub(crate) strategy: Wait,
     budget: Budget,
+    turns: Turns,
     pulse: Pulse,
     /// Why the session is over, once it is.
     over: Option<Cause>,
@@ -292,6 +293,7 @@ impl<C: Channel> Side<C> {
             channel,
             strategy: terms.strategy,
             budget: Budget::new(terms.one_cpu),
+            turns: Turns::new(),
             pulse: Pulse::new(),
             over: None,
             starved: false,
@@ -480,7 +482,8 @@ impl<C: Channel> Side<C> {
         self.stored(Reasons::ROOM)
     }
 
-    /// Counts a frame that went out without waiting, and looks at the socket about every millisecond of such calls.
+    /// Counts a frame that went out without waiting, and looks at the socket about every fourth millisecond of such
+    /// calls.
     #[inline]
     pub(crate) fn beat(&mut self) {
         if self.pulse.beat(self.stats.frames_sent) {

@@ -1,6 +1,7 @@
 //! Shared objects over the death of whoever has them: what is held stays whole, and what nobody holds is gone.
 
 use slipring::{Bus, Cause, Listener, Options, SharedBuffer, State};
+use slipring_tests::alone::alone;
 use slipring_tests::chance::Chance;
 use slipring_tests::pair::soon;
 use slipring_tests::peer::Peer;
@@ -152,38 +153,40 @@ fn an_object_wanders_through_processes_that_die_behind_it() {
 
 #[test]
 fn owners_and_readers_that_are_killed_at_any_moment_leave_nothing() {
-    let _watchdog = watchdog_for("kills at random", Duration::from_secs(60));
-    let mut chance = Chance::of_today();
-    let scratch = Scratch::new();
-    let mut listener = Listener::bind(&scratch.path("bus"), &Options::default()).expect("a name");
-    let mut before = None;
-    for _ in 0..20 {
-        let mut owner = peer!();
-        owner.tell(&format!("connect {}", scratch.path("bus")));
-        let mut bus = listener.accept_bus_until(soon()).expect("a session");
-        assert_eq!(owner.answer(), "ok");
-        for number in 0..20 {
-            owner.tell(&format!("share {number} 5000 20"));
-            owner.tell("unshare");
-        }
-        let kill_after = chance.below(300);
-        let end = loop {
-            match bus.recv_until(soon()) {
-                Ok(lease) => {
-                    let shared = lease.shared()[0].clone();
-                    assert!(frames::is(lease.type_id().into(), lease.type_id(), &shared));
+    alone("owners_and_readers_that_are_killed_at_any_moment_leave_nothing", || {
+        let _watchdog = watchdog_for("kills at random", Duration::from_secs(60));
+        let mut chance = Chance::of_today();
+        let scratch = Scratch::new();
+        let mut listener = Listener::bind(&scratch.path("bus"), &Options::default()).expect("a name");
+        let mut before = None;
+        for _ in 0..20 {
+            let mut owner = peer!();
+            owner.tell(&format!("connect {}", scratch.path("bus")));
+            let mut bus = listener.accept_bus_until(soon()).expect("a session");
+            assert_eq!(owner.answer(), "ok");
+            for number in 0..20 {
+                owner.tell(&format!("share {number} 5000 20"));
+                owner.tell("unshare");
+            }
+            let kill_after = chance.below(300);
+            let end = loop {
+                match bus.recv_until(soon()) {
+                    Ok(lease) => {
+                        let shared = lease.shared()[0].clone();
+                        assert!(frames::is(lease.type_id().into(), lease.type_id(), &shared));
+                    }
+                    Err(end) => break end,
                 }
-                Err(end) => break end,
-            }
-            if bus.stats().frames_received == kill_after as u64 + 1 {
-                owner.kill();
-            }
-        };
-        assert_eq!(end, Cause::PeerDied);
-        drop(bus);
-        let now = holdings(std::process::id());
-        let (fds, segments) = *before.get_or_insert((now.fds, now.segments));
-        // Two for the pipes of a peer that is being dropped.
-        assert!(now.fds <= fds + 2 && now.segments == segments, "{now:?} after {fds} and {segments}");
-    }
+                if bus.stats().frames_received == kill_after as u64 + 1 {
+                    owner.kill();
+                }
+            };
+            assert_eq!(end, Cause::PeerDied);
+            drop(bus);
+            let now = holdings(std::process::id());
+            let (fds, segments) = *before.get_or_insert((now.fds, now.segments));
+            // Two for the pipes of a peer that is being dropped.
+            assert!(now.fds <= fds + 2 && now.segments == segments, "{now:?} after {fds} and {segments}");
+        }
+    });
 }

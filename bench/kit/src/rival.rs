@@ -19,7 +19,7 @@ mod trial;
 pub use host::{main, main_in_process};
 pub use protocol::{Block, Job, PREFIX, Report, Role, Said, Told, Wait, Who, Work};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 /// A system between two processes.
 pub trait Rival {
@@ -115,14 +115,15 @@ pub trait End {
     }
 
     /// The leading end of [`Work::Call`] and [`Work::FanIn`]: sends a request of `len` bytes, waits for its reply and hands
-    /// that to `read`.
+    /// that to `read`. Where a system has no requests of its own, a message each way is one.
     ///
     /// # Errors
     ///
     /// When no reply can come.
+    #[inline]
     fn request<T>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]), read: impl FnOnce(&[u8]) -> T) -> Result<T> {
-        let _ = (len, fill, read);
-        bail!("there are no requests here")
+        self.send(len, fill)?;
+        self.receive(read)
     }
 
     /// The following end of [`Work::Call`] and [`Work::FanIn`]: waits for the next request of any client, hands it to
@@ -131,8 +132,10 @@ pub trait End {
     /// # Errors
     ///
     /// When no request can come any more.
+    #[inline]
     fn serve<T>(&mut self, reply: usize, read: impl FnOnce(&[u8]) -> T, fill: impl FnOnce(&mut [u8], &T)) -> Result<T> {
-        let _ = (reply, read, fill);
-        bail!("there are no requests here")
+        let found = self.receive(read)?;
+        self.send(reply, |bytes| fill(bytes, &found))?;
+        Ok(found)
     }
 }

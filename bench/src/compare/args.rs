@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
+use slipring_bench_kit::rival::Wait;
+
+use super::systems::OURS;
 use crate::cli::Common;
 use crate::fault::Fault;
 use crate::pin::parse_pair;
@@ -25,6 +28,12 @@ pub(crate) struct CompareArgs {
     /// The works [default: all]
     #[arg(long, value_enum, value_name = "X,Y", value_delimiter = ',')]
     pub(crate) works: Option<Vec<WorkName>>,
+    /// How they wait [default: the ways of each work]
+    #[arg(long, value_enum, value_name = "A,B", value_delimiter = ',')]
+    pub(crate) waits: Option<Vec<WaitName>>,
+    /// The system that the others are held against.
+    #[arg(long, value_name = "NAME", default_value = OURS)]
+    pub(crate) ours: String,
     /// Bytes of a message, from 8 to 16 MiB [default: those of each work]
     #[arg(long, value_name = "BYTES", value_delimiter = ',', value_parser = parse_payload)]
     pub(crate) payload: Option<Vec<usize>>,
@@ -34,7 +43,7 @@ pub(crate) struct CompareArgs {
     /// Only sees that the harness works: few payloads, three short blocks each.
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Writes rows, tables, plots and the machine into this folder.
+    /// Writes rows, tables, plots and the machine into this folder, which must hold no other such record.
     #[arg(long, value_name = "DIR")]
     pub(crate) record: Option<PathBuf>,
     /// The CPUs of the two sides; by default the first two that may be used.
@@ -52,6 +61,28 @@ pub(crate) struct CompareArgs {
     /// How long a process may say nothing beyond what its block should take.
     #[arg(long, value_name = "S", default_value = "10", value_parser = parse_seconds, hide = true)]
     pub(crate) patience: Duration,
+}
+
+/// A way to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum WaitName {
+    /// Looking without a pause.
+    Spin,
+    /// What the system does unless told otherwise.
+    Adaptive,
+    /// Asleep at once.
+    Park,
+}
+
+impl WaitName {
+    /// What systems are told.
+    pub(super) fn wait(self) -> Wait {
+        match self {
+            Self::Spin => Wait::Spin,
+            Self::Adaptive => Wait::Adaptive,
+            Self::Park => Wait::Park,
+        }
+    }
 }
 
 /// What there is to compare, the most important first.

@@ -157,7 +157,9 @@ fn shape_of(name: WorkName) -> Shape {
 }
 
 fn cells_of(name: WorkName, args: &CompareArgs) -> Vec<Cell> {
-    let (all, quick, waits) = shape_of(name);
+    let (all, quick, usual) = shape_of(name);
+    let asked = args.waits.as_ref().map(|waits| waits.iter().map(|wait| wait.wait()).collect());
+    let waits: Vec<Wait> = asked.unwrap_or_else(|| usual.to_vec());
     let sizes = args.payload.clone().unwrap_or_else(|| if args.quick { quick.to_vec() } else { all.to_vec() });
     let of_wait = |&wait: &Wait| sizes.iter().map(move |&size| Cell::new(name, size, wait, args));
     waits.iter().flat_map(of_wait).flat_map(|cell| variants(cell, args.quick)).collect()

@@ -208,12 +208,12 @@ fn plot<B: DrawingBackend>(area: &DrawingArea<B, Shift>, chart: &Chart) -> Resul
 
 /// slipring last, so that no other curve lies over it.
 fn others_first(curves: &Curves) -> Vec<(&String, &Vec<(f64, f64)>)> {
-    let (ours, mut others): (Vec<_>, Vec<_>) = curves.iter().partition(|(system, _)| *system == OURS);
+    let (ours, mut others): (Vec<_>, Vec<_>) = curves.iter().partition(|(system, _)| system.starts_with(OURS));
     others.extend(ours);
     others
 }
 
 fn style_of(system: &str, index: usize) -> ShapeStyle {
-    let (colour, width) = if system == OURS { (OUR_COLOUR, 3) } else { (COLOURS[index % COLOURS.len()], 2) };
+    let (colour, width) = if system.starts_with(OURS) { (OUR_COLOUR, 3) } else { (COLOURS[index % COLOURS.len()], 2) };
     colour.stroke_width(width)
 }

@@ -1,7 +1,7 @@
 //! Records: where the rows of a comparison are kept, and on which machine they came about. Never a host's name.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -11,6 +11,9 @@ use super::systems::System;
 use crate::bench::Bench;
 use crate::report::commit;
 
+/// The file that the rows stand in.
+const ROWS: &str = "compare.jsonl";
+
 /// A folder for one comparison.
 pub(super) struct Record {
     folder: PathBuf,
@@ -18,11 +21,20 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Makes the folder and the file for the rows: before anything is measured, so that nothing is measured in vain.
+    /// Makes the folder and the file for the rows: before anything is measured, so that nothing is measured in vain. A record
+    /// that is there already is left alone.
     pub(super) fn open(folder: &Path) -> Result<Self> {
-        let cannot = || format!("--record {}: nothing can be written there", folder.display());
-        std::fs::create_dir_all(folder).with_context(cannot)?;
-        let rows = File::create(folder.join("compare.jsonl")).with_context(cannot)?;
+        let told = |what: &str| format!("--record {}: {what}", folder.display());
+        std::fs::create_dir_all(folder).with_context(|| told("nothing can be written there"))?;
+        let rows = File::create_new(folder.join(ROWS)).map_err(|error| {
+            let what = match error.kind() {
+                ErrorKind::AlreadyExists => {
+                    format!("there is a record already ({ROWS}); name another folder, or remove it")
+                }
+                _ => "nothing can be written there".to_owned(),
+            };
+            anyhow::Error::new(error).context(told(&what))
+        })?;
         Ok(Self { folder: folder.to_owned(), rows })
     }
 

@@ -69,6 +69,7 @@ pub(super) struct Entry {
     /// Latencies at rising percentiles; see [`curve`].
     pub(super) curve: Vec<(f64, f64)>,
     pub(super) ours_to_it: Option<Ratio>,
+    is_ours: bool,
     fate: Fate,
 }
 
@@ -83,14 +84,15 @@ pub(super) struct CellResult {
 impl CellResult {
     /// What was found out, held against `floor`: its name, median and p99.
     pub(super) fn new(cell: Cell, floors: Vec<Row>, systems: &[System], outcomes: Vec<Outcome>) -> Self {
-        let ours = systems.iter().position(System::is_ours);
+        let ours = systems.iter().position(|system| system.is_ours);
         let ours: Vec<Option<f64>> = ours.map(|index| outcomes[index].figures.clone()).unwrap_or_default();
         let mut entries = Vec::new();
         for (system, outcome) in systems.iter().zip(outcomes) {
-            let compares = !system.is_ours() && outcome.is_ok();
+            let compares = !system.is_ours && outcome.is_ok();
             let ours_to_it = compares.then(|| ratio(&ours, &outcome.figures)).flatten();
             let row = row_of(&cell, system, &outcome, &floors);
-            entries.push(Entry { row, curve: curve(&outcome.tally), ours_to_it, fate: outcome.fate });
+            let (curve, is_ours) = (curve(&outcome.tally), system.is_ours);
+            entries.push(Entry { row, curve, ours_to_it, is_ours, fate: outcome.fate });
         }
         let floors = floors.into_iter().map(CompareRow::plain).collect();
         Self { cell, floors, entries }
@@ -105,8 +107,7 @@ impl CellResult {
     pub(super) fn rows(&self) -> Vec<CompareRow> {
         let mut rows = self.floors.clone();
         for entry in &self.entries {
-            let is_ours = entry.row.row.system == super::systems::OURS;
-            let against = self.entries.iter().filter(|_| is_ours).filter_map(|other| {
+            let against = self.entries.iter().filter(|_| entry.is_ours).filter_map(|other| {
                 other.ours_to_it.map(|found| entry.row.clone().with_ratio(found, &other.row.row.system))
             });
             let compared: Vec<CompareRow> = against.collect();

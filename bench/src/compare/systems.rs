@@ -17,7 +17,7 @@ use super::args::CompareArgs;
 use crate::fault::Fault;
 use crate::watchdog::Watchdog;
 
-/// slipring's name among the systems, and the argument that makes this program that system.
+/// slipring's name among the systems, with which the names of its other faces begin, and the argument that makes this program that system.
 pub(super) const OURS: &str = "slipring";
 const OURS_ARGUMENT: &str = "ours";
 /// How long a program may take to say who it is.
@@ -29,6 +29,8 @@ pub(super) struct System {
     program: PathBuf,
     arguments: Vec<String>,
     pub(super) who: Who,
+    /// Whether the others are held against it.
+    pub(super) is_ours: bool,
 }
 
 impl System {
@@ -47,15 +49,11 @@ impl System {
         let _ = child.wait();
         let who =
             serde_json::from_slice(&heard?).with_context(|| format!("{} does not say who it is", program.display()))?;
-        Ok(Self { program, arguments, who })
+        Ok(Self { program, arguments, who, is_ours: false })
     }
 
     pub(super) fn name(&self) -> &str {
         &self.who.name
-    }
-
-    pub(super) fn is_ours(&self) -> bool {
-        self.name() == OURS
     }
 
     /// What starts a process of it.
@@ -79,7 +77,7 @@ fn hear_all(child: &mut std::process::Child) -> Result<Vec<u8>> {
     }
 }
 
-/// The systems asked for, slipring first. Says on standard error which files of the folder are none.
+/// The systems asked for, slipring first, with the mark on the one that the others are held against. Says on standard error which files of the folder are none.
 pub(super) fn choose(args: &CompareArgs) -> Result<Vec<System>> {
     let ours = System::ask(PathBuf::from("/proc/self/exe"), &[OURS_ARGUMENT])?;
     let mut all = vec![ours];
@@ -93,7 +91,10 @@ pub(super) fn choose(args: &CompareArgs) -> Result<Vec<System>> {
             Err(error) => eprintln!("slipring-bench: left out {}: {error:#}", program.display()),
         }
     }
-    let Some(asked) = &args.systems else { return Ok(all) };
+    for system in &mut all {
+        system.is_ours = system.name() == args.ours;
+    }
+    let asked = args.systems.as_deref().unwrap_or_default();
     if let Some(unknown) = asked.iter().find(|name| !all.iter().any(|system| system.name() == *name)) {
         let known: Vec<_> = all.iter().map(System::name).collect();
         return Err(Fault::Usage(format!(
@@ -102,7 +103,12 @@ pub(super) fn choose(args: &CompareArgs) -> Result<Vec<System>> {
         ))
         .into());
     }
-    all.retain(|system| asked.iter().any(|name| name == system.name()));
+    if !asked.is_empty() {
+        all.retain(|system| asked.iter().any(|name| name == system.name()));
+    }
+    if !all.iter().any(|system| system.is_ours) && args.ours != OURS {
+        return Err(Fault::Usage(format!("--ours: {} is not among the systems that are compared", args.ours)).into());
+    }
     ensure!(!all.is_empty(), "there is nothing to measure");
     Ok(all)
 }

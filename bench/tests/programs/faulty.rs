@@ -16,6 +16,8 @@ const DAMAGES: u8 = 3;
 const LOSES: u8 = 4;
 const REFUSES: u8 = 5;
 const CANNOT_OPEN: u8 = 6;
+const HANGS_OPENING: u8 = 7;
+const LINGERS: u8 = 8;
 
 /// The message at which a fault shows.
 const AT: u64 = 20;
@@ -29,6 +31,8 @@ fn main() -> ExitCode {
         "loser" => rival::main::<Faulty<LOSES>>(),
         "refuser" => rival::main::<Faulty<REFUSES>>(),
         "closed" => rival::main::<Faulty<CANNOT_OPEN>>(),
+        "sleeper" => rival::main::<Faulty<HANGS_OPENING>>(),
+        "lingerer" => rival::main::<Faulty<LINGERS>>(),
         _ => rival::main::<Faulty<HONEST>>(),
     }
 }
@@ -50,6 +54,8 @@ impl<const FAULT: u8> Rival for Faulty<FAULT> {
         LOSES => "loser",
         REFUSES => "refuser",
         CANNOT_OPEN => "closed",
+        HANGS_OPENING => "sleeper",
+        LINGERS => "lingerer",
         _ => "honest",
     };
 
@@ -71,6 +77,9 @@ impl<const FAULT: u8> Rival for Faulty<FAULT> {
     fn open(job: &Job) -> Result<Socket<FAULT>> {
         if FAULT == CANNOT_OPEN {
             bail!("there is nothing to open");
+        }
+        if FAULT == HANGS_OPENING {
+            hang();
         }
         let follows = job.role == Role::Follow;
         let socket = if follows {
@@ -102,14 +111,27 @@ impl<const FAULT: u8> End for Socket<FAULT> {
         if self.follows && self.received == AT {
             match FAULT {
                 CRASHES => std::process::abort(),
-                HANGS => loop {
-                    std::thread::park();
-                },
+                HANGS => hang(),
                 DAMAGES => self.buffer[3] ^= 0x40,
                 LOSES => self.socket.read_exact(&mut self.buffer).context("read")?,
                 _ => {}
             }
         }
         Ok(read(&self.buffer))
+    }
+}
+
+impl<const FAULT: u8> Drop for Socket<FAULT> {
+    fn drop(&mut self) {
+        if FAULT == LINGERS {
+            hang();
+        }
+    }
+}
+
+/// Says and does nothing more.
+fn hang() -> ! {
+    loop {
+        std::thread::park();
     }
 }

@@ -14,6 +14,13 @@ const AHEAD: u64 = 3072;
 /// For longer frames the requests would only queue up, and whatever was fetched first would be gone again.
 const AHEAD_FRAME: u64 = 80 * LINE;
 
+/// So long a frame has its lines asked for again right before it is written, all at once, and so many of them. In a round
+/// trip those that were asked for ahead have been taken back meanwhile by the reader's prefetching, and a writer that stores
+/// word by word gets them one or two at a time: 256 bytes by claim, to and fro, took 1.09 us instead of 0.54, and 1 KiB 2.09
+/// instead of 0.82. (More lines than that only hold up a stream.)
+const NEAR_FRAME: u64 = 4 * LINE;
+const NEAR: u64 = 33;
+
 /// The writing end of a frame ring.
 #[derive(Debug)]
 pub(crate) struct Writer {
@@ -111,7 +118,18 @@ impl Writer {
             self.cleared = 0;
             self.clear(end);
         }
+        if bytes >= NEAR_FRAME {
+            self.ask_for_lines(start, bytes);
+        }
         Ok(Slot { start, len })
+    }
+
+    /// Asks for the lines of a frame that is about to be written, but for the first, which the clearing of its word has fetched.
+    #[inline(always)]
+    fn ask_for_lines(&self, start: u64, bytes: u64) {
+        for line in 1..(bytes / LINE).min(NEAR) {
+            self.ring.prefetch_for_writing(start + line * LINE);
+        }
     }
 
     /// Where a frame of `bytes` goes when a pad may be needed, the limit may be old, or the reader has been asked for credit;

@@ -7,7 +7,7 @@ use super::{Channel, Patience, Side, Want};
 use crate::deadline::Deadline;
 use crate::error::Cause;
 use crate::sync::{full_fence, spin_hint};
-use crate::wait::{DISTANCE, GATHER, PULSE, STREAM, Wait, breath, gathering, now};
+use crate::wait::{DISTANCE, GATHER, PULSE, STREAM, Turns, Wait, breath, gathering, now};
 use std::time::{Duration, Instant};
 
 /// How often a spin looks between two looks at the clock: one to two microseconds, which is longer than a lively peer takes
@@ -40,7 +40,10 @@ impl<C: Channel> Side<C> {
     /// A few looks before anything is set up, because in lively traffic the message is about to arrive. Whether it did.
     #[inline]
     pub(crate) fn look_a_while(&mut self, want: Want) -> bool {
-        if self.strategy == Wait::Park || self.one_cpu {
+        if self.one_cpu {
+            return self.hand_over(want);
+        }
+        if self.strategy == Wait::Park {
             return false;
         }
         self.let_a_stream_get_ahead(want);
@@ -51,6 +54,24 @@ impl<C: Channel> Side<C> {
             }
         }
         false
+    }
+
+    /// Lets the peer have the only processor, so that it can do what we wait for. Whether it did.
+    #[inline(never)]
+    fn hand_over(&mut self, want: Want) -> bool {
+        if self.is_there(want) {
+            return true;
+        }
+        if !self.turns.may() {
+            return false;
+        }
+        let start = now();
+        let came = (0..Turns::EACH).any(|_| {
+            std::thread::yield_now();
+            self.is_there(want)
+        });
+        self.turns.took(now() - start);
+        came
     }
 
     /// Waits until `want` is there, the deadline passes, a signal comes, or the peer is gone and `want` will never come.
@@ -132,8 +153,9 @@ impl<C: Channel> Side<C> {
     /// Looks without sleeping for at most `time`. Whether what was wanted came.
     fn spin(&mut self, want: Want, deadline: Deadline, start: Instant, time: Duration) -> Result<bool, Cause> {
         let mut last_look = start;
+        let looks = if self.one_cpu { 1 } else { LOOKS };
         loop {
-            for _ in 0..LOOKS {
+            for _ in 0..looks {
                 if self.is_there(want) {
                     return Ok(true);
                 }

@@ -114,6 +114,11 @@ impl Job {
         self.dir.join(&self.name)
     }
 
+    /// How long the messages are that the leading side receives.
+    pub fn answer(&self) -> usize {
+        if matches!(self.work, Work::Call | Work::FanIn) { self.reply } else { self.payload }
+    }
+
     /// How the names begin that a system gives to shared memory outside the directory: what a run's processes leave when they
     /// are killed is removed by this name after the run, or by the next.
     pub fn shared_prefix(&self) -> String {

@@ -97,17 +97,4 @@ impl End for Pair {
     fn receive<T>(&mut self, read: impl FnOnce(&[u8]) -> T) -> Result<T> {
         Ok(read(&self.take()?))
     }
-
-    #[inline]
-    fn request<T>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]), read: impl FnOnce(&[u8]) -> T) -> Result<T> {
-        self.send(len, fill)?;
-        self.receive(read)
-    }
-
-    #[inline]
-    fn serve<T>(&mut self, reply: usize, read: impl FnOnce(&[u8]) -> T, fill: impl FnOnce(&mut [u8], &T)) -> Result<T> {
-        let found = self.receive(read)?;
-        self.send(reply, |bytes| fill(bytes, &found))?;
-        Ok(found)
-    }
 }

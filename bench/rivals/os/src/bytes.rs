@@ -102,19 +102,6 @@ impl<S: Read + Write> End for Bytes<S> {
     fn receive_some(&mut self, each: &mut impl FnMut(&[u8])) -> Result<()> {
         self.inbox.take_all(&mut self.back, each)
     }
-
-    #[inline]
-    fn request<T>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]), read: impl FnOnce(&[u8]) -> T) -> Result<T> {
-        self.send(len, fill)?;
-        self.receive(read)
-    }
-
-    #[inline]
-    fn serve<T>(&mut self, reply: usize, read: impl FnOnce(&[u8]) -> T, fill: impl FnOnce(&mut [u8], &T)) -> Result<T> {
-        let found = self.receive(read)?;
-        self.send(reply, |bytes| fill(bytes, &found))?;
-        Ok(found)
-    }
 }
 
 /// Tries until the other end is there.

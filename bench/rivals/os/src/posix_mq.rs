@@ -46,7 +46,7 @@ impl Rival for Queues {
     fn open(job: &Job) -> Result<Queue> {
         let lead = job.role == Role::Lead;
         let (there, back) = (format!("/{}-there", job.name), format!("/{}-back", job.name));
-        let answers = if job.work == Work::Call { job.reply } else { job.payload };
+        let answers = job.answer();
         let mut made = Vec::new();
         if !lead {
             make(&back, answers, &mut made)?;
@@ -109,18 +109,5 @@ impl End for Queue {
         let (back, buffer) = (&self.back, &mut self.buffer);
         let (_, len) = call("receive", self.spins, || back.recv(buffer))?;
         Ok(read(&self.buffer[..len]))
-    }
-
-    #[inline]
-    fn request<T>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]), read: impl FnOnce(&[u8]) -> T) -> Result<T> {
-        self.send(len, fill)?;
-        self.receive(read)
-    }
-
-    #[inline]
-    fn serve<T>(&mut self, reply: usize, read: impl FnOnce(&[u8]) -> T, fill: impl FnOnce(&mut [u8], &T)) -> Result<T> {
-        let found = self.receive(read)?;
-        self.send(reply, |bytes| fill(bytes, &found))?;
-        Ok(found)
     }
 }

@@ -66,7 +66,7 @@ impl InProcess for Crossbeam {
     }
 
     fn open(job: &Job) -> Result<[Channels; 2]> {
-        let answers = if job.work == Work::Call { job.reply } else { job.payload };
+        let answers = job.answer();
         let (there, asked) = direction(job.payload);
         let (answer, back) = direction(answers);
         let end = |out, back, reads| {
@@ -146,19 +146,6 @@ impl End for Channels {
                 }
             }
         }
-    }
-
-    #[inline]
-    fn request<T>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]), read: impl FnOnce(&[u8]) -> T) -> Result<T> {
-        self.send(len, fill)?;
-        self.receive(read)
-    }
-
-    #[inline]
-    fn serve<T>(&mut self, reply: usize, read: impl FnOnce(&[u8]) -> T, fill: impl FnOnce(&mut [u8], &T)) -> Result<T> {
-        let found = self.receive(read)?;
-        self.send(reply, |bytes| fill(bytes, &found))?;
-        Ok(found)
     }
 }
 

@@ -52,7 +52,7 @@ impl InProcess for Rtrb {
     }
 
     fn open(job: &Job) -> Result<[Rings; 2]> {
-        let answers = if job.work == Work::Call { job.reply } else { job.payload };
+        let answers = job.answer();
         let (there, asked) = ring(job.payload);
         let (answer, back) = ring(answers);
         let patience = job.patience;
@@ -97,19 +97,6 @@ impl End for Rings {
         let chunk = back.read_chunk(len)?;
         let found = read(chunk.as_slices().0);
         chunk.commit_all();
-        Ok(found)
-    }
-
-    #[inline]
-    fn request<T>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]), read: impl FnOnce(&[u8]) -> T) -> Result<T> {
-        self.send(len, fill)?;
-        self.receive(read)
-    }
-
-    #[inline]
-    fn serve<T>(&mut self, reply: usize, read: impl FnOnce(&[u8]) -> T, fill: impl FnOnce(&mut [u8], &T)) -> Result<T> {
-        let found = self.receive(read)?;
-        self.send(reply, |bytes| fill(bytes, &found))?;
         Ok(found)
     }
 }
