@@ -17,6 +17,8 @@ fi
 bin=$root/.venv/bin
 "$bin/python" -c 'import hypothesis, maturin, mypy, numpy, pytest, typing_extensions' 2>/dev/null ||
     "$bin/pip" install --quiet 'maturin>=1.16,<2' pytest hypothesis numpy mypy ruff typing_extensions
+# Tests of what not everybody has run where it can be had, and say so where not.
+"$bin/python" -c 'import uvloop' 2>/dev/null || "$bin/pip" install --quiet uvloop || true
 export VIRTUAL_ENV=$root/.venv PATH=$bin:$PATH
 
 wheel() {
@@ -35,16 +37,32 @@ wheel() {
 }
 
 tests_with_others() {
-    local python fresh
-    for python in python3.11 python3.12 python3.13 python3.14 python3.15; do
-        python=$(ls -d "$HOME"/.pyenv/versions/*/bin/"$python" 2>/dev/null | tail -n 1 || true)
-        [ -n "$python" ] && ! "$python" -c "import sys; sys.exit(sys.version_info[:2] != ($("$bin/python" -c 'import sys; print(*sys.version_info[:2], sep=",")')))" || continue
+    local ours python version fresh built
+    ours=$("$bin/python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    built=$(mktemp -d)
+    fresh=$(mktemp -d)
+    trap 'rm -rf "$built" "$fresh"' RETURN
+    for version in 3.11 3.12 3.13 3.14 3.15; do
+        [ "$version" != "$ours" ] || continue
+        python=$(found "$version")
+        [ -n "$python" ] || continue
+        [ -n "$(ls "$built")" ] || (cd bindings/python && maturin build --quiet --release --out "$built")
         say "tests with $python"
-        fresh=$(mktemp -d)
-        "$python" -m venv "$fresh"
-        "$fresh/bin/pip" install --quiet pytest hypothesis numpy dist/*.whl
-        (cd bindings/python && "$fresh/bin/python" -m pytest)
-        rm -rf "$fresh"
+        "$python" -m venv --clear "$fresh"
+        "$fresh/bin/pip" install --quiet pytest hypothesis numpy "$built"/*.whl
+        cp -r bindings/python/tests bindings/python/pyproject.toml "$fresh"
+        (cd "$fresh" && bin/python -m pytest)
+    done
+}
+
+# A CPython of this version that starts, if there is one.
+found() {
+    local python
+    for python in "$HOME"/.pyenv/versions/"$1".*/bin/python"$1" /usr/bin/python"$1" /usr/local/bin/python"$1"; do
+        if [ -x "$python" ] && "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+            echo "$python"
+            return
+        fi
     done
 }
 
@@ -63,8 +81,8 @@ fi
 cd bindings/python
 if command -v ruff >/dev/null; then
     say "lints"
-    ruff format --check --config pyproject.toml . "$root/examples/python"
-    ruff check --config pyproject.toml . "$root/examples/python"
+    ruff format --check --config pyproject.toml . "$root/examples/python" "$root/ci"
+    ruff check --config pyproject.toml . "$root/examples/python" "$root/ci"
     ruff format --check "$root/bench/python"
     ruff check "$root/bench/python"
 fi
@@ -74,4 +92,4 @@ python -m mypy.stubtest slipring --allowlist stubtest.allow --ignore-unused-allo
 say "tests"
 python -m pytest
 cd "$root"
-if compgen -G 'dist/*.whl' >/dev/null; then tests_with_others; fi
+tests_with_others

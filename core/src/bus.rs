@@ -208,19 +208,22 @@ impl Bus {
     /// ([`Cause::Closed`], [`Cause::PeerDied`]); [`Cause::Interrupted`]. The session is closed all the same.
     pub fn close(mut self, linger: Duration) -> Result<(), Cause> {
         self.side.check_ours()?;
-        let read = self.linger(Deadline::after(linger));
+        let read = if linger.is_zero() { self.side.flush() } else { self.linger_until(Deadline::after(linger)) };
         self.say_goodbye();
         read
     }
 
-    fn linger(&mut self, deadline: Deadline) -> Result<(), Cause> {
+    /// Waits until the peer has read everything, at most until `deadline`, and leaves the session open: the wait of
+    /// [`close`](Self::close), for callers that wait in pieces. A receiving end has nothing to wait for.
+    ///
+    /// # Errors
+    /// As for [`close`](Self::close).
+    pub fn linger_until(&mut self, deadline: Deadline) -> Result<(), Cause> {
+        self.side.check_ours()?;
         if self.role == Role::Receives {
             return Ok(());
         }
         self.side.flush()?;
-        if deadline == Deadline::NOW {
-            return Ok(());
-        }
         self.side.wait_until_read(deadline)
     }
 

@@ -295,13 +295,18 @@ impl RpcBus {
     pub fn close(mut self, linger: Duration) -> Result<(), Cause> {
         self.side.check_ours()?;
         self.drop_claim();
-        let read = if linger.is_zero() { Ok(()) } else { self.linger(Deadline::after(linger)) };
+        let read = if linger.is_zero() { Ok(()) } else { self.linger_until(Deadline::after(linger)) };
         self.say_goodbye();
         read
     }
 
-    /// Waits until the peer has read everything, and goes on reading: the peer may be waiting for just that.
-    fn linger(&mut self, deadline: Deadline) -> Result<(), Cause> {
+    /// Waits until the peer has read everything, at most until `deadline`, and leaves the session open: the wait of
+    /// [`close`](Self::close), for callers that wait in pieces. It goes on reading meanwhile: the peer may be waiting for just that.
+    ///
+    /// # Errors
+    /// As for [`close`](Self::close), and [`Cause::Forked`].
+    pub fn linger_until(&mut self, deadline: Deadline) -> Result<(), Cause> {
+        self.side.check_ours()?;
         let end = self.side.writer.tail();
         loop {
             match self.admit_all() {

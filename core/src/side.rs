@@ -168,6 +168,14 @@ impl Patience {
         }
     }
 
+    /// The same, until `piece` at the latest.
+    pub(crate) fn at_most(self, piece: Deadline) -> Self {
+        match self {
+            Self::Until(deadline) => Self::Until(deadline.min(piece)),
+            other => other,
+        }
+    }
+
     /// For whoever found something else than it waits for: [`Cause::Timeout`] once the deadline has passed.
     #[cold]
     pub(crate) fn check(self) -> Result<(), Cause> {

@@ -70,6 +70,18 @@ impl Timeout {
     }
 }
 
+impl Timeout {
+    /// The deadline that travels with a call, and whether it is waited for. No time at all is for trying, and does not travel: a call
+    /// that is over before it is made would be answered by nobody.
+    #[inline]
+    pub(crate) fn travelling(self) -> (Deadline, bool) {
+        match self.0 {
+            Some(0.0) => (Deadline::NEVER, false),
+            _ => (self.deadline(), true),
+        }
+    }
+}
+
 impl<'py> FromPyObject<'_, 'py> for Timeout {
     type Error = PyErr;
 

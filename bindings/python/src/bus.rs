@@ -4,24 +4,23 @@ use crate::args::{Address, Id, Length, Timeout};
 use crate::batch::RxBatchGuard;
 use crate::block::Blocks;
 use crate::buffer::Payload;
-use crate::end::{End, Sole, enter, refuse_pickling, warn_unclosed};
-use crate::error::{OrRaise, closed_here, invalid};
+use crate::end::{End, Sole, enter};
+use crate::error::{OrRaise, invalid};
 use crate::listener::{connect_with, listen_for, with_capacity};
 use crate::message::Message;
 use crate::options;
 use crate::payload::Received;
 use crate::poller::Poller;
 use crate::rx::RxGuard;
+use crate::session::session;
 use crate::shared::SharedBuffer;
 use crate::tx::TxGuard;
 use crate::waiting::LOOKS;
-use crate::{numa, receiving, sending, stats};
+use crate::{receiving, sending, stats};
 use pyo3::exceptions::{PyConnectionError, PyStopIteration};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use slipring::{State, Wait};
-use std::os::fd::{AsFd, AsRawFd};
-use std::time::Duration;
+use slipring::State;
 
 /// One end of a one-way stream of messages: the end that listens receives, the end that connects sends.
 ///
@@ -121,49 +120,6 @@ impl Bus {
         connect_with(py, timeout, |until| slipring::Bus::connect_until(&address.0, &options, until)).map(Self::open)
     }
 
-    /// Says goodbye, after waiting at most `linger` seconds until the peer has read everything. Closing again does nothing.
-    #[pyo3(signature = (*, linger=Timeout::ZERO), text_signature = "($self, *, linger=0.0)")]
-    fn close(slf: &Bound<'_, Self>, linger: Timeout) -> PyResult<()> {
-        let py = slf.py();
-        let mut bus = enter(slf, "Bus")?;
-        let Some(open) = bus.end.get().take(py)? else { return Ok(()) };
-        if matches!(linger.0, Some(0.0)) {
-            drop(open);
-            return Ok(());
-        }
-        let linger = linger.0.and_then(|s| Duration::try_from_secs_f64(s).ok()).unwrap_or(Duration::MAX);
-        let closed = py.detach(|| open.close(linger));
-        py.check_signals()?;
-        closed.or_raise(py)
-    }
-
-    /// Whether it was closed here.
-    #[getter]
-    fn closed(slf: &Bound<'_, Self>) -> PyResult<bool> {
-        Ok(enter(slf, "Bus")?.end.get().is_closed())
-    }
-
-    fn __enter__<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
-        if enter(&slf, "Bus")?.end.get().is_closed() {
-            return Err(closed_here(slf.py(), "Bus"));
-        }
-        Ok(slf)
-    }
-
-    #[pyo3(signature = (_kind=None, _error=None, _trace=None, /))]
-    fn __exit__(
-        slf: &Bound<'_, Self>,
-        _kind: Option<&Bound<'_, PyAny>>,
-        _error: Option<&Bound<'_, PyAny>>,
-        _trace: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
-        Self::close(slf, Timeout::ZERO)
-    }
-
-    fn __reduce__(&self) -> PyResult<()> {
-        Err(refuse_pickling("Bus"))
-    }
-
     fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
         self.end.traverse(&visit)
     }
@@ -219,6 +175,15 @@ impl Bus {
         let bytes: Vec<_> = payloads.iter().map(Payload::bytes).collect();
         Self::with(slf, |bus| sending::publish_all(py, bus, type_id.0, &bytes, deadline))?;
         Ok(bytes.len())
+    }
+
+    /// As `send_many`, for as many of the first payloads as there is room for now. How many those were.
+    #[pyo3(signature = (payloads, type_id=Id(0)), text_signature = "($self, payloads, type_id=0)")]
+    fn try_send_many(slf: &Bound<'_, Self>, payloads: Vec<Bound<'_, PyAny>>, type_id: Id) -> PyResult<usize> {
+        let py = slf.py();
+        let payloads = payloads.iter().map(Payload::of).collect::<PyResult<Vec<_>>>()?;
+        let bytes: Vec<_> = payloads.iter().map(Payload::bytes).collect();
+        Self::with(slf, |bus| sending::try_publish_all(py, bus, type_id.0, &bytes))
     }
 
     /// Room for a payload of up to `size` bytes, to be written in place through `memoryview(tx)`. Leaving the with block sends
@@ -312,73 +277,14 @@ impl Bus {
     }
 }
 
-/// What an end tells of itself, and how it waits.
+/// What a sending end tells of itself.
 #[pymethods]
 impl Bus {
-    /// The descriptor for a foreign event loop. When it is readable call the `try_…` form until it answers None, or False.
-    fn fileno(slf: &Bound<'_, Self>) -> PyResult<i32> {
-        Self::with(slf, |bus| Ok(bus.as_fd().as_raw_fd()))
-    }
-
-    /// How the session stands: "open", "closed", "peer-died" or "corrupt".
-    #[getter]
-    fn state(slf: &Bound<'_, Self>) -> PyResult<&'static str> {
-        Self::with(slf, |bus| Ok(stats::state(bus.state())))
-    }
-
-    /// What this end has done so far, by name.
-    fn stats<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
-        Self::with(slf, |bus| stats::stats(slf.py(), &bus.stats()))
-    }
-
-    /// What this session can promise, by name.
-    fn capabilities<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
-        Self::with(slf, |bus| stats::capabilities(slf.py(), bus.capabilities()))
-    }
-
     /// The longest payload that this end can send, in bytes.
     #[getter]
     fn payload_max(slf: &Bound<'_, Self>) -> PyResult<u64> {
         Self::with(slf, |bus| Ok(bus.payload_max()))
     }
-
-    /// The longest payload that goes into the ring itself, in bytes.
-    #[getter]
-    fn inline_limit(slf: &Bound<'_, Self>) -> PyResult<usize> {
-        Self::with(slf, |bus| Ok(bus.inline_limit()))
-    }
-
-    /// Waits by this strategy from now on: "spin", "park" or "adaptive".
-    fn set_wait(slf: &Bound<'_, Self>, wait: &Bound<'_, PyAny>) -> PyResult<()> {
-        let wait = options::wait(wait)?;
-        let mut bus = enter(slf, "Bus")?;
-        bus.end.get().with(slf.py(), |bus| {
-            bus.set_wait(wait);
-            Ok(())
-        })
-    }
-
-    /// Says on which NUMA node this end's memory is to be. There is nothing to do where there is one node.
-    fn set_numa_node(slf: &Bound<'_, Self>, node: Length) -> PyResult<()> {
-        Self::with(slf, |_| numa::check(slf.py(), node))
-    }
-
-    /// Whether to wait by looking without a pause, which takes a processor.
-    #[pyo3(signature = (pure_spin=true))]
-    fn set_polling_mode(slf: &Bound<'_, Self>, pure_spin: bool) -> PyResult<()> {
-        let mut bus = enter(slf, "Bus")?;
-        let wait = if pure_spin { Wait::Spin } else { Wait::Adaptive };
-        bus.end.get().with(slf.py(), |bus| {
-            bus.set_wait(wait);
-            Ok(())
-        })
-    }
 }
 
-impl Drop for Bus {
-    fn drop(&mut self) {
-        if matches!(self.end.get(), End::Open(_)) {
-            warn_unclosed("Bus");
-        }
-    }
-}
+session!(Bus, "Bus");

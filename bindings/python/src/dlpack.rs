@@ -151,65 +151,29 @@ unsafe extern "C" fn drop_unused(capsule: *mut ffi::PyObject) {
     unsafe { give_back(managed.cast()) };
 }
 
-#[pymethods]
-impl Message {
-    /// A capsule for `from_dlpack` of another library: the bytes in place, read-only.
-    #[pyo3(signature = (*, stream=None, max_version=None, dl_device=None, copy=None))]
-    fn __dlpack__<'py>(
-        slf: &Bound<'py, Self>,
-        stream: Option<&Bound<'py, PyAny>>,
-        max_version: Option<(u32, u32)>,
-        dl_device: Option<(i32, i32)>,
-        copy: Option<bool>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        check_request(stream, dl_device)?;
-        capsule(slf.as_any(), max_version, copy)
-    }
+macro_rules! lends {
+    ($($class:ty),*) => {$(
+        #[pymethods]
+        impl $class {
+            /// A capsule for `from_dlpack` of another library: the bytes in place, read-only.
+            #[pyo3(signature = (*, stream=None, max_version=None, dl_device=None, copy=None))]
+            fn __dlpack__<'py>(
+                slf: &Bound<'py, Self>,
+                stream: Option<&Bound<'py, PyAny>>,
+                max_version: Option<(u32, u32)>,
+                dl_device: Option<(i32, i32)>,
+                copy: Option<bool>,
+            ) -> PyResult<Bound<'py, PyAny>> {
+                check_request(stream, dl_device)?;
+                capsule(slf.as_any(), max_version, copy)
+            }
 
-    /// The processor's memory.
-    fn __dlpack_device__(&self) -> (i32, i32) {
-        CPU.into()
-    }
+            /// The processor's memory.
+            fn __dlpack_device__(&self) -> (i32, i32) {
+                CPU.into()
+            }
+        }
+    )*};
 }
 
-#[pymethods]
-impl RxGuard {
-    /// A capsule for `from_dlpack` of another library: the bytes in place, read-only.
-    #[pyo3(signature = (*, stream=None, max_version=None, dl_device=None, copy=None))]
-    fn __dlpack__<'py>(
-        slf: &Bound<'py, Self>,
-        stream: Option<&Bound<'py, PyAny>>,
-        max_version: Option<(u32, u32)>,
-        dl_device: Option<(i32, i32)>,
-        copy: Option<bool>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        check_request(stream, dl_device)?;
-        capsule(slf.as_any(), max_version, copy)
-    }
-
-    /// The processor's memory.
-    fn __dlpack_device__(&self) -> (i32, i32) {
-        CPU.into()
-    }
-}
-
-#[pymethods]
-impl SharedBuffer {
-    /// A capsule for `from_dlpack` of another library: the bytes in place, read-only.
-    #[pyo3(signature = (*, stream=None, max_version=None, dl_device=None, copy=None))]
-    fn __dlpack__<'py>(
-        slf: &Bound<'py, Self>,
-        stream: Option<&Bound<'py, PyAny>>,
-        max_version: Option<(u32, u32)>,
-        dl_device: Option<(i32, i32)>,
-        copy: Option<bool>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        check_request(stream, dl_device)?;
-        capsule(slf.as_any(), max_version, copy)
-    }
-
-    /// The processor's memory.
-    fn __dlpack_device__(&self) -> (i32, i32) {
-        CPU.into()
-    }
-}
+lends!(Message, RxGuard, SharedBuffer);

@@ -69,6 +69,11 @@ fn class_of(cause: Cause) -> (&'static str, Vec<(&'static str, Told)>) {
     (class, Vec::new())
 }
 
+/// Whether an exception says that there was nothing, or no room, yet.
+pub(crate) fn is_timeout(py: Python<'_>, error: &PyErr) -> bool {
+    error.is_instance_of::<pyo3::exceptions::PyTimeoutError>(py)
+}
+
 /// An argument that can never be right.
 #[cold]
 pub(crate) fn invalid(py: Python<'_>, text: impl Into<String>) -> PyErr {

@@ -10,6 +10,7 @@ mod error;
 
 mod args;
 mod end;
+mod logging;
 mod options;
 mod waiting;
 
@@ -28,11 +29,13 @@ mod bus;
 mod dispatch;
 mod listener;
 mod message;
-mod numa;
+mod observer;
+mod placement;
 mod poller;
 mod rpc;
 mod rpc_claims;
 mod rx;
+mod session;
 mod stats;
 mod tx;
 
@@ -51,6 +54,10 @@ mod _native {
     use crate::listener::Listener;
     #[pymodule_export]
     use crate::message::Message;
+    #[pymodule_export]
+    use crate::observer::Observer;
+    #[pymodule_export]
+    use crate::placement::pin_thread;
     #[pymodule_export]
     use crate::poller::{Notifier, Poller};
     #[pymodule_export]

@@ -4,6 +4,7 @@ use crate::args::{Address, Timeout};
 use crate::bus::Bus;
 use crate::end::{End, Sole, enter, refuse_pickling, warn_unclosed};
 use crate::error::{OrRaise, closed_here};
+use crate::logging;
 use crate::options::options;
 use crate::poller::Poller;
 use crate::rpc::RpcBus;
@@ -30,8 +31,19 @@ pub(crate) fn listen_for<T: Send>(
     mut accept: impl FnMut(&mut slipring::Listener, Deadline) -> Result<T, Error> + Send,
 ) -> PyResult<T> {
     let deadline = timeout.deadline();
-    let mut listener = slipring::Listener::bind(address, options).or_raise(py)?;
-    patiently(py, deadline, |until| accept(&mut listener, until))?.or_raise(py)
+    let mut listener = bind(py, address, options)?;
+    let accepted = patiently(py, deadline, |until| accept(&mut listener, until));
+    drop(listener);
+    logging::deliver(py);
+    accepted?.or_raise(py)
+}
+
+/// Takes an address. Somebody else may be about to leave it, which takes up to a second, and a signal begins it anew.
+fn bind(py: Python<'_>, address: &str, options: &Options) -> PyResult<slipring::Listener> {
+    logging::refresh(py);
+    let bound = patiently(py, Deadline::NEVER, |_| slipring::Listener::bind(address, options));
+    logging::deliver(py);
+    bound?.or_raise(py)
 }
 
 /// Connects by `connect`, waiting for the listener to appear. A listener that appears has the time of a handshake on top of that.
@@ -41,9 +53,12 @@ pub(crate) fn connect_with<T: Send>(
     connect: impl Fn(Deadline) -> Result<T, Error> + Send + Sync,
 ) -> PyResult<T> {
     let deadline = timeout.deadline();
+    logging::refresh(py);
     loop {
         let slice = deadline.min(Deadline::after(std::time::Duration::from_millis(100)));
-        match py.detach(|| connect(slice)) {
+        let connected = py.detach(|| connect(slice));
+        logging::deliver(py);
+        match connected {
             Err(error) if error.cause() == Cause::Interrupted => py.check_signals()?,
             Err(error) if error.cause() == Cause::NotFound && !deadline.has_passed() => py.check_signals()?,
             other => return other.or_raise(py),
@@ -57,7 +72,7 @@ impl Listener {
     #[pyo3(signature = (address, **options))]
     fn new(py: Python<'_>, address: Address, options: Option<&Bound<'_, PyDict>>) -> PyResult<Self> {
         let options = crate::options::options(options)?;
-        let listener = slipring::Listener::bind(&address.0, &options).or_raise(py)?;
+        let listener = bind(py, &address.0, &options)?;
         Ok(Self { end: Sole::new(End::Open(listener)) })
     }
 
@@ -109,7 +124,9 @@ impl Listener {
 
     /// Gives the name back. Closing again does nothing.
     fn close(slf: &Bound<'_, Self>) -> PyResult<()> {
-        enter(slf, "Listener")?.end.get().take(slf.py()).map(drop)
+        drop(enter(slf, "Listener")?.end.get().take(slf.py())?);
+        logging::deliver(slf.py());
+        Ok(())
     }
 
     /// Whether it was closed here.
@@ -155,7 +172,10 @@ impl Listener {
         accept: fn(&mut slipring::Listener, Deadline) -> Result<T, Error>,
     ) -> PyResult<T> {
         let (py, deadline) = (slf.py(), timeout.deadline());
-        Self::with(slf, |listener| patiently(py, deadline, |until| accept(listener, until))?.or_raise(py))
+        let accepted =
+            Self::with(slf, |listener| patiently(py, deadline, |until| accept(listener, until))?.or_raise(py));
+        logging::deliver(py);
+        accepted
     }
 
     fn try_accept<T>(

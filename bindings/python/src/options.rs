@@ -13,7 +13,7 @@ const WAITS: [(&str, Wait); 3] = [("spin", Wait::Spin), ("park", Wait::Park), ("
 const TRUSTS: [(&str, Trust); 2] = [("same-user", Trust::SameUser), ("untrusted", Trust::Untrusted)];
 const BACKENDS: [(&str, Backend); 2] = [("memfd", Backend::Memfd), ("posix", Backend::Posix)];
 const KNOWN: &str = "capacity, capacity_reverse, inline_limit, max_message, memory_limit, shared_limit, in_flight, serves, \
-                     wait, trust, backend, spill_dir, pending_limit, handshake_timeout";
+                     wait, trust, backend, spill_dir, numa_node, huge_pages, lock_memory, counters, pending_limit, handshake_timeout";
 
 /// The options that `given` names. `None` is as if it were not there.
 pub(crate) fn options(given: Option<&Bound<'_, PyDict>>) -> PyResult<Options> {
@@ -38,7 +38,11 @@ fn with(options: Options, name: &str, value: &Bound<'_, PyAny>) -> PyResult<Opti
         "shared_limit" => options.shared_limit(bytes()? as u64),
         "pending_limit" => options.pending_limit(bytes()?),
         "in_flight" => options.in_flight(value.extract::<Id>().map_err(|error| named(error, value, name))?.0),
-        "serves" => options.serves(value.cast::<PyBool>().map_err(|_| no_bool(value))?.is_true()),
+        "serves" => options.serves(truth(value, name)?),
+        "numa_node" => options.numa_node(value.extract::<Id>().map_err(|error| named(error, value, name))?.0),
+        "huge_pages" => options.huge_pages(truth(value, name)?),
+        "lock_memory" => options.lock_memory(truth(value, name)?),
+        "counters" => options.counters(truth(value, name)?),
         "wait" => options.wait(wait(value)?),
         "trust" => options.trust(word(value, name, &TRUSTS)?),
         "backend" => options.backend(word(value, name, &BACKENDS)?),
@@ -67,9 +71,11 @@ fn word<T: Copy>(value: &Bound<'_, PyAny>, name: &str, words: &[(&str, T)]) -> P
     }
 }
 
-fn no_bool(value: &Bound<'_, PyAny>) -> PyErr {
-    let name = value.get_type().name().map(|name| name.to_string()).unwrap_or_default();
-    PyTypeError::new_err(format!("serves is a bool, not {name}"))
+fn truth(value: &Bound<'_, PyAny>, name: &str) -> PyResult<bool> {
+    if let Ok(truth) = value.cast::<PyBool>() {
+        return Ok(truth.is_true());
+    }
+    Err(PyTypeError::new_err(format!("{name} is a bool, not {}", value.get_type().name()?)))
 }
 
 /// The same error, with the name of the option before its text.

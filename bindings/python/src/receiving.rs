@@ -13,6 +13,10 @@ pub(crate) fn receive(py: Python<'_>, bus: &mut Bus, looks: u32, deadline: Deadl
     if let Some(found) = soon(looks, || bus.try_recv().map(|lease| Received::of_lease(py, lease, inline))) {
         return found.or_raise(py);
     }
+    if deadline == Deadline::NOW {
+        // The look that found nothing has armed the descriptor, which a wait of any length would undo.
+        return Err(Cause::Timeout).or_raise(py);
+    }
     let ticket = patiently(py, deadline, |until| bus.recv_until(until).map(Lease::set_aside))?.or_raise(py)?;
     let lease = bus.take_up_lease(ticket).or_raise(py)?;
     Ok(Received::of_lease(py, lease, inline))

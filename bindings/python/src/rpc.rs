@@ -3,21 +3,20 @@
 use crate::args::{Address, Id, Length, Timeout};
 use crate::block::Blocks;
 use crate::buffer::{Payload, copy_out};
-use crate::end::{End, Sole, enter, refuse_pickling, warn_unclosed};
-use crate::error::{OrRaise, closed_here};
+use crate::end::{End, Sole, enter};
+use crate::error::{OrRaise, is_timeout};
 use crate::listener::{connect_with, listen_for, with_capacity};
 use crate::payload::Received;
 use crate::poller::Poller;
 use crate::rx::RxGuard;
+use crate::session::session;
 use crate::shared::SharedBuffer;
 use crate::tx::TxGuard;
 use crate::waiting::patiently;
-use crate::{dispatch, numa, options, receiving, rpc_claims, sending, stats};
+use crate::{dispatch, options, receiving, rpc_claims, sending, stats};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
-use slipring::{CallId, Cause, Deadline, Wait};
-use std::os::fd::{AsFd, AsRawFd};
-use std::time::Duration;
+use slipring::{CallId, Deadline};
 
 /// One end of a session for calls: both ends may call, and both may serve.
 ///
@@ -63,7 +62,8 @@ impl RpcBus {
         Ok(rpc.handlers.as_ref().map(|handlers| handlers.bind(slf.py()).clone()))
     }
 
-    /// Sends a request: a copy, or an array of this end's own where it is.
+    /// Sends a request: a copy, or an array of this end's own where it is. `deadline` travels with it, and is waited for here if
+    /// `waits`.
     #[inline]
     fn send(
         &mut self,
@@ -71,19 +71,21 @@ impl RpcBus {
         type_id: u32,
         shared: Option<Vec<Bound<'_, SharedBuffer>>>,
         deadline: Deadline,
+        waits: bool,
     ) -> PyResult<CallId> {
         let (py, payload) = (data.py(), Payload::of(data)?);
         if shared.is_some() {
             let shared = SharedBuffer::sealed_of(shared)?;
-            let bytes = payload.bytes();
-            return self.end.get().with(py, |rpc| sending::call_shared(py, rpc, type_id, bytes, &shared, deadline));
+            let call = |rpc: &mut _| sending::call_shared(py, rpc, type_id, payload.bytes(), &shared, deadline, waits);
+            return self.end.get().with(py, call);
         }
         if let Some(block) = self.blocks.find(py, &payload)? {
             let used = payload.bytes().len();
             let call = self.end.get().with(py, |rpc| {
                 let mut block = enter(&block, "Block")?;
                 let exporter = &mut block.exporter;
-                let sent = patiently(py, deadline, |until| {
+                let patience = if waits { deadline } else { Deadline::NOW };
+                let sent = patiently(py, patience, |until| {
                     exporter.send_in_place(|claim| rpc.call_kept(type_id, claim, used, deadline, until))
                 });
                 sent?.or_raise(py)
@@ -91,7 +93,10 @@ impl RpcBus {
             self.blocks.sent(&payload, data)?;
             return Ok(call);
         }
-        self.end.get().with(py, |rpc| sending::call(py, rpc, type_id, payload.bytes(), deadline))
+        self.end.get().with(py, |rpc| match waits {
+            true => sending::call(py, rpc, type_id, payload.bytes(), deadline),
+            false => sending::try_call(py, rpc, type_id, payload.bytes(), deadline),
+        })
     }
 
     /// Replies: by a copy, or an array of this end's own where it is.
@@ -147,7 +152,7 @@ impl RpcBus {
         shared: Option<Vec<Bound<'_, SharedBuffer>>>,
         deadline: Deadline,
     ) -> PyResult<Received> {
-        let call = enter(slf, "RpcBus")?.send(data, type_id, shared, deadline)?;
+        let call = enter(slf, "RpcBus")?.send(data, type_id, shared, deadline, true)?;
         let reply = Self::await_reply(slf, call, deadline).inspect_err(|_| {
             // The error that ended the wait is the one to be heard of.
             let _ = Self::with(slf, |rpc| {
@@ -191,49 +196,6 @@ impl RpcBus {
         connect_with(py, timeout, |until| slipring::RpcBus::connect_until(&address.0, &options, until)).map(Self::open)
     }
 
-    /// Says goodbye, after waiting at most `linger` seconds until the peer has read everything. Closing again does nothing.
-    #[pyo3(signature = (*, linger=Timeout::ZERO), text_signature = "($self, *, linger=0.0)")]
-    fn close(slf: &Bound<'_, Self>, linger: Timeout) -> PyResult<()> {
-        let py = slf.py();
-        let mut rpc = enter(slf, "RpcBus")?;
-        let Some(open) = rpc.end.get().take(py)? else { return Ok(()) };
-        if matches!(linger.0, Some(0.0)) {
-            drop(open);
-            return Ok(());
-        }
-        let linger = linger.0.and_then(|s| Duration::try_from_secs_f64(s).ok()).unwrap_or(Duration::MAX);
-        let closed = py.detach(|| open.close(linger));
-        py.check_signals()?;
-        closed.or_raise(py)
-    }
-
-    /// Whether it was closed here.
-    #[getter]
-    fn closed(slf: &Bound<'_, Self>) -> PyResult<bool> {
-        Ok(enter(slf, "RpcBus")?.end.get().is_closed())
-    }
-
-    fn __enter__<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
-        if enter(&slf, "RpcBus")?.end.get().is_closed() {
-            return Err(closed_here(slf.py(), "RpcBus"));
-        }
-        Ok(slf)
-    }
-
-    #[pyo3(signature = (_kind=None, _error=None, _trace=None, /))]
-    fn __exit__(
-        slf: &Bound<'_, Self>,
-        _kind: Option<&Bound<'_, PyAny>>,
-        _error: Option<&Bound<'_, PyAny>>,
-        _trace: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<()> {
-        Self::close(slf, Timeout::ZERO)
-    }
-
-    fn __reduce__(&self) -> PyResult<()> {
-        Err(refuse_pickling("RpcBus"))
-    }
-
     fn __traverse__(&self, visit: pyo3::PyVisit<'_>) -> Result<(), pyo3::PyTraverseError> {
         self.end.traverse(&visit)?;
         visit.call(&self.handlers)
@@ -256,19 +218,26 @@ impl RpcBus {
         timeout: Timeout,
         shared: Option<Vec<Bound<'_, SharedBuffer>>>,
     ) -> PyResult<u32> {
-        let call = enter(slf, "RpcBus")?.send(payload, msg_type.0, shared, timeout.deadline())?;
+        let (deadline, waits) = timeout.travelling();
+        let call = enter(slf, "RpcBus")?.send(payload, msg_type.0, shared, deadline, waits)?;
         Ok(call.number())
     }
 
-    /// As `call`, or None if there is no room for it now.
-    #[pyo3(signature = (payload, msg_type=Id(0)), text_signature = "($self, payload, msg_type=0)")]
-    fn try_call(slf: &Bound<'_, Self>, payload: &Bound<'_, PyAny>, msg_type: Id) -> PyResult<Option<u32>> {
-        let (py, data) = (slf.py(), Payload::of(payload)?);
-        let bytes = data.bytes();
-        Self::with(slf, |rpc| match patiently(py, Deadline::NEVER, |_| rpc.try_call(msg_type.0, bytes))? {
-            Err(Cause::Full) => Ok(None),
-            other => Ok(Some(other.or_raise(py)?.number())),
-        })
+    /// As `call`, or None if there is no room for it now. `timeout`, which is not waited for, travels with it.
+    #[pyo3(signature = (payload, msg_type=Id(0), *, timeout=Timeout::FOREVER, shared=None), text_signature = "($self, payload, msg_type=0, *, timeout=None, shared=None)")]
+    fn try_call(
+        slf: &Bound<'_, Self>,
+        payload: &Bound<'_, PyAny>,
+        msg_type: Id,
+        timeout: Timeout,
+        shared: Option<Vec<Bound<'_, SharedBuffer>>>,
+    ) -> PyResult<Option<u32>> {
+        let deadline = timeout.travelling().0;
+        match enter(slf, "RpcBus")?.send(payload, msg_type.0, shared, deadline, false) {
+            Ok(call) => Ok(Some(call.number())),
+            Err(error) if is_timeout(slf.py(), &error) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The reply to a call, waiting for it. After a Timeout the call is still under way: wait again, or cancel it.
@@ -380,11 +349,8 @@ impl RpcBus {
             return enter(slf, "RpcBus")?.answer(correlation_id.0, payload, msg_type.0, timeout.deadline());
         }
         let (shared, data) = (SharedBuffer::sealed_of(shared)?, Payload::of(payload)?);
-        let (shared, bytes): (Vec<_>, _) = (shared.iter().collect(), data.bytes());
-        Self::with(slf, |rpc| {
-            let reply = |until| rpc.reply_shared_until(correlation_id.0, msg_type.0, bytes, &shared, until);
-            patiently(py, timeout.deadline(), reply)?.or_raise(py)
-        })
+        let (id, deadline) = (correlation_id.0, timeout.deadline());
+        Self::with(slf, |rpc| sending::reply_shared(py, rpc, id, msg_type.0, data.bytes(), &shared, deadline))
     }
 
     /// Replies with an error of one's own: the caller gets RemoteError with this code, below 2**31, and text.
@@ -420,6 +386,8 @@ impl RpcBus {
             if let Some(error) = dispatch::once(slf, handlers, Deadline::NEVER)? {
                 failed.call1((error,))?;
             }
+            // A handler that is no function of Python's never looks for signals, and a busy peer leaves no wait that does.
+            slf.py().check_signals()?;
         }
     }
 
@@ -431,20 +399,9 @@ impl RpcBus {
     }
 }
 
-/// What an end tells of itself, and how it waits.
+/// What an end tells of its calls.
 #[pymethods]
 impl RpcBus {
-    /// The descriptor for a foreign event loop. When it is readable call `try_serve` or `try_wait` until the answer is None.
-    fn fileno(slf: &Bound<'_, Self>) -> PyResult<i32> {
-        Self::with(slf, |rpc| Ok(rpc.as_fd().as_raw_fd()))
-    }
-
-    /// How the session stands: "open", "closed", "peer-died" or "corrupt".
-    #[getter]
-    fn state(slf: &Bound<'_, Self>) -> PyResult<&'static str> {
-        Self::with(slf, |rpc| Ok(stats::state(rpc.state())))
-    }
-
     /// How many frames have arrived. For `slipring.aio`: whether a look has read something for others.
     #[getter]
     fn _arrived(slf: &Bound<'_, Self>) -> PyResult<u64> {
@@ -462,51 +419,6 @@ impl RpcBus {
     fn request_max(slf: &Bound<'_, Self>) -> PyResult<u64> {
         Self::with(slf, |rpc| Ok(rpc.request_max()))
     }
-
-    /// The longest payload that goes into the ring itself, in bytes.
-    #[getter]
-    fn inline_limit(slf: &Bound<'_, Self>) -> PyResult<usize> {
-        Self::with(slf, |rpc| Ok(rpc.inline_limit()))
-    }
-
-    /// What this end has done so far, by name.
-    fn stats<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
-        Self::with(slf, |rpc| stats::stats(slf.py(), &rpc.stats()))
-    }
-
-    /// What this session can promise, by name.
-    fn capabilities<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyDict>> {
-        Self::with(slf, |rpc| stats::capabilities(slf.py(), rpc.capabilities()))
-    }
-
-    /// Waits by this strategy from now on: "spin", "park" or "adaptive".
-    fn set_wait(slf: &Bound<'_, Self>, wait: &Bound<'_, PyAny>) -> PyResult<()> {
-        let wait = options::wait(wait)?;
-        Self::with(slf, |rpc| {
-            rpc.set_wait(wait);
-            Ok(())
-        })
-    }
-
-    /// Says on which NUMA node this end's memory is to be. There is nothing to do where there is one node.
-    fn set_numa_node(slf: &Bound<'_, Self>, node: Length) -> PyResult<()> {
-        Self::with(slf, |_| numa::check(slf.py(), node))
-    }
-
-    /// Whether to wait by looking without a pause, which takes a processor.
-    #[pyo3(signature = (pure_spin=true))]
-    fn set_polling_mode(slf: &Bound<'_, Self>, pure_spin: bool) -> PyResult<()> {
-        Self::with(slf, |rpc| {
-            rpc.set_wait(if pure_spin { Wait::Spin } else { Wait::Adaptive });
-            Ok(())
-        })
-    }
 }
 
-impl Drop for RpcBus {
-    fn drop(&mut self) {
-        if matches!(self.end.get(), End::Open(_)) {
-            warn_unclosed("RpcBus");
-        }
-    }
-}
+session!(RpcBus, "RpcBus");

@@ -8,7 +8,7 @@ use crate::sending;
 use crate::tx::{Target, TxGuard, Unsent, draft_or_nothing, unsent};
 use crate::waiting::patiently;
 use pyo3::prelude::*;
-use slipring::{Cause, OwnedClaim, OwnedClaimError};
+use slipring::{Cause, Deadline, OwnedClaim, OwnedClaimError};
 
 /// Room for `size` bytes: private memory if they will ride in the ring, else a block.
 fn room(rpc: &Bound<'_, RpcBus>, size: usize, timeout: Timeout) -> PyResult<Bytes> {
@@ -60,20 +60,23 @@ fn send_claim<R>(
     sent.map_err(|error| unsent(draft_or_nothing(open), error))
 }
 
-/// Sends the first `used` bytes of `bytes` as a request, and answers with its call.
+/// Sends the first `used` bytes of `bytes` as a request, and answers with its call. `deadline` travels with it, and is waited for if
+/// `waits`.
 pub(crate) fn send_request(
     rpc: &Bound<'_, RpcBus>,
     bytes: Bytes,
     type_id: u32,
     used: usize,
-    timeout: Timeout,
+    deadline: Deadline,
+    waits: bool,
 ) -> Result<u32, Unsent> {
-    let (py, deadline) = (rpc.py(), timeout.deadline());
+    let py = rpc.py();
     match bytes {
         Bytes::Draft(claim) => send_claim(rpc, *claim, |rpc, claim| {
             let mut open = Some(claim);
             // The claim comes back from every slice that finds no place among the calls.
-            let sent = patiently(py, deadline, |until| {
+            let patience = if waits { deadline } else { Deadline::NOW };
+            let sent = patiently(py, patience, |until| {
                 let claim = open.take().ok_or(Cause::Closed)?;
                 rpc.call_kept(type_id, claim, used, deadline, until).map(|(call, _)| call.number()).map_err(|back| {
                     open = Some(back.claim);
@@ -92,7 +95,10 @@ pub(crate) fn send_request(
         }),
         other => {
             let payload = private(&other)[..used].to_vec();
-            let sent = RpcBus::with(rpc, |rpc| sending::call(py, rpc, type_id, &payload, deadline));
+            let sent = RpcBus::with(rpc, |rpc| match waits {
+                true => sending::call(py, rpc, type_id, &payload, deadline),
+                false => sending::try_call(py, rpc, type_id, &payload, deadline),
+            });
             sent.map(|call| call.number()).map_err(|error| unsent(other, error))
         }
     }

@@ -40,6 +40,21 @@ fn is_sent(py: Python<'_>, sent: Result<(), Cause>) -> PyResult<bool> {
     }
 }
 
+/// Publishes copies of as many of the first `payloads` as there is room for now. How many those were.
+pub(crate) fn try_publish_all(py: Python<'_>, bus: &mut Bus, type_id: u32, payloads: &[&[u8]]) -> PyResult<usize> {
+    let frames = || payloads.iter().map(|payload| (type_id, *payload));
+    let longest = payloads.iter().map(|payload| payload.len()).max().unwrap_or(0);
+    let sent = if longest <= bus.inline_limit() {
+        bus.try_publish_batch(frames())
+    } else {
+        patiently(py, Deadline::NEVER, |_| bus.try_publish_batch(frames()))?
+    };
+    match sent {
+        Err(Cause::Full) => Ok(0),
+        other => other.or_raise(py),
+    }
+}
+
 /// Publishes copies of all `payloads`, in groups as large as there is room for.
 pub(crate) fn publish_all(
     py: Python<'_>,
@@ -60,6 +75,8 @@ pub(crate) fn publish_all(
             other => other.or_raise(py)?,
         };
         left = &left[sent..];
+        // A reader that keeps up leaves no wait that would look for signals.
+        py.check_signals()?;
     }
     Ok(())
 }
@@ -74,6 +91,10 @@ pub(crate) fn publish_shared(
     deadline: Deadline,
 ) -> PyResult<()> {
     let shared: Vec<_> = shared.iter().collect();
+    if deadline == Deadline::NOW {
+        let sent = patiently(py, Deadline::NEVER, |_| bus.try_publish_shared(type_id, payload, &shared));
+        return sent?.or_raise(py);
+    }
     let sent =
         patiently_for(py, payload.len(), deadline, |until| bus.publish_shared_until(type_id, payload, &shared, until));
     sent?.or_raise(py)
@@ -109,14 +130,26 @@ pub(crate) fn call(
             Err(Cause::Timeout | Cause::Full) => {}
             other => return other.or_raise(py),
         }
-    } else if deadline == Deadline::NOW {
-        return patiently(py, Deadline::NEVER, |_| rpc.try_call(type_id, payload))?.or_raise(py);
     }
     let len = payload.len();
     patiently_for(py, len, deadline, |until| rpc.call_within(type_id, payload, deadline, until))?.or_raise(py)
 }
 
-/// Sends a request, and with it `shared`.
+/// As [`call`], if there is room now. The deadline goes along, and is not waited for.
+pub(crate) fn try_call(
+    py: Python<'_>,
+    rpc: &mut RpcBus,
+    type_id: u32,
+    payload: &[u8],
+    deadline: Deadline,
+) -> PyResult<CallId> {
+    if payload.len() <= rpc.inline_limit() {
+        return rpc.try_call_within(type_id, payload, deadline).or_raise(py);
+    }
+    patiently(py, Deadline::NEVER, |_| rpc.try_call_within(type_id, payload, deadline))?.or_raise(py)
+}
+
+/// Sends a request, and with it `shared`. The deadline goes along, and is waited for if `waits`.
 pub(crate) fn call_shared(
     py: Python<'_>,
     rpc: &mut RpcBus,
@@ -124,14 +157,12 @@ pub(crate) fn call_shared(
     payload: &[u8],
     shared: &[SharedBuffer],
     deadline: Deadline,
+    waits: bool,
 ) -> PyResult<CallId> {
     let shared: Vec<_> = shared.iter().collect();
-    // The deadline goes along, so the wait cannot be cut into slices that end before it.
-    py.detach(|| match deadline.remaining() {
-        None => rpc.call_shared(type_id, payload, &shared),
-        Some(_) => rpc.call_shared_until(type_id, payload, &shared, deadline),
-    })
-    .or_raise(py)
+    let patience = if waits { deadline } else { Deadline::NOW };
+    let call = |until| rpc.call_shared_within(type_id, payload, &shared, deadline, until);
+    patiently_for(py, payload.len(), patience, call)?.or_raise(py)
 }
 
 /// Sends a request of which nobody awaits a reply.
@@ -141,6 +172,9 @@ pub(crate) fn note(py: Python<'_>, rpc: &mut RpcBus, type_id: u32, payload: &[u8
         && let Some(sent) = soon(ONE_LOOK, || rpc.try_note(type_id, payload))
     {
         return sent.or_raise(py);
+    }
+    if deadline == Deadline::NOW {
+        return patiently(py, Deadline::NEVER, |_| rpc.try_note(type_id, payload))?.or_raise(py);
     }
     patiently_for(py, len, deadline, |until| rpc.note_until(type_id, payload, until))?.or_raise(py)
 }
@@ -158,10 +192,27 @@ pub(crate) fn reply(
     if payload.len() <= rpc.inline_limit() {
         return rpc.reply(id, type_id, payload).or_raise(py);
     }
-    // A reply that finds no block in time is over, so its wait cannot be cut into slices.
-    py.detach(|| match deadline {
-        Deadline::NOW => rpc.reply(id, type_id, payload),
-        _ => rpc.reply_until(id, type_id, payload, deadline),
-    })
-    .or_raise(py)
+    let len = payload.len();
+    if deadline == Deadline::NOW {
+        return patiently(py, Deadline::NEVER, |_| rpc.reply(id, type_id, payload))?.or_raise(py);
+    }
+    patiently_for(py, len, deadline, |until| rpc.reply_within(id, type_id, payload, deadline, until))?.or_raise(py)
+}
+
+/// Replies, and with the reply go `shared`.
+pub(crate) fn reply_shared(
+    py: Python<'_>,
+    rpc: &mut RpcBus,
+    id: u32,
+    type_id: u32,
+    payload: &[u8],
+    shared: &[SharedBuffer],
+    deadline: Deadline,
+) -> PyResult<()> {
+    let shared: Vec<_> = shared.iter().collect();
+    if deadline == Deadline::NOW {
+        return patiently(py, Deadline::NEVER, |_| rpc.reply_shared(id, type_id, payload, &shared))?.or_raise(py);
+    }
+    let reply = |until| rpc.reply_shared_within(id, type_id, payload, &shared, deadline, until);
+    patiently_for(py, payload.len(), deadline, reply)?.or_raise(py)
 }

@@ -4,8 +4,10 @@ use crate::args::Length;
 use crate::buffer::{Bytes, Exporter, Payload};
 use crate::end::{enter, refuse_pickling};
 use crate::error::{OrRaise, invalid, unexpected};
+use crate::waiting::patiently;
 use pyo3::prelude::*;
 use pyo3::types::PyList;
+use slipring::Deadline;
 use std::os::fd::{AsFd, AsRawFd};
 
 /// Bytes that never change once they are sealed, in memory that any number of processes read in place.
@@ -44,7 +46,7 @@ impl SharedBuffer {
 impl SharedBuffer {
     #[new]
     fn new(py: Python<'_>, size: Length) -> PyResult<Self> {
-        let built = py.detach(|| slipring::SharedBuffer::build(size.0)).or_raise(py)?;
+        let built = patiently(py, Deadline::NEVER, |_| slipring::SharedBuffer::build(size.0))?.or_raise(py)?;
         Ok(Self { exporter: Exporter::new(Bytes::Built(Box::new(built))) })
     }
 
@@ -53,7 +55,7 @@ impl SharedBuffer {
     fn from_bytes(py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<Self> {
         let payload = Payload::of(data)?;
         let bytes = payload.bytes();
-        let object = py.detach(|| slipring::SharedBuffer::from_slice(bytes)).or_raise(py)?;
+        let object = patiently(py, Deadline::NEVER, |_| slipring::SharedBuffer::from_slice(bytes))?.or_raise(py)?;
         Ok(Self { exporter: Exporter::new(Bytes::Shared(object)) })
     }
 

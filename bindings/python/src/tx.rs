@@ -4,11 +4,11 @@ use crate::args::{Id, Length, Timeout};
 use crate::buffer::{Bytes, Exporter, private};
 use crate::bus::Bus;
 use crate::end::{enter, refuse_pickling};
-use crate::error::{OrRaise, invalid};
+use crate::error::{OrRaise, invalid, is_timeout};
 use crate::rpc::RpcBus;
 use crate::{rpc_claims, sending};
 use pyo3::prelude::*;
-use slipring::{Cause, OwnedClaim, OwnedClaimError};
+use slipring::{Cause, Deadline, OwnedClaim, OwnedClaimError};
 
 /// Bytes that could not be sent, and why.
 pub(crate) type Unsent = Box<(Bytes, PyErr)>;
@@ -70,8 +70,9 @@ impl TxGuard {
         Ok(Self::new(Target::Message(bus.clone().unbind()), bytes, size, type_id, timeout))
     }
 
-    /// Sends what was written, by the core. Bytes that could not be sent come back.
-    fn send(&self, py: Python<'_>, bytes: Bytes) -> Result<Option<u32>, Unsent> {
+    /// Sends what was written, by the core. `deadline` travels with a request, and is waited for if `waits`. Bytes that could not be sent
+    /// come back.
+    fn send(&self, py: Python<'_>, bytes: Bytes, deadline: Deadline, waits: bool) -> Result<Option<u32>, Unsent> {
         let used = self.actual_size;
         match &self.target {
             Target::Message(bus) => match bytes {
@@ -89,17 +90,34 @@ impl TxGuard {
                 }
                 other => {
                     let payload = private(&other)[..used].to_vec();
-                    let sent = Bus::with(bus.bind(py), |bus| {
-                        sending::publish(py, bus, self.type_id, &payload, self.timeout.deadline())
-                    });
+                    let until = if waits { deadline } else { Deadline::NOW };
+                    let sent = Bus::with(bus.bind(py), |bus| sending::publish(py, bus, self.type_id, &payload, until));
                     sent.map(|()| None).map_err(|error| unsent(other, error))
                 }
             },
             Target::Request(rpc) => {
-                rpc_claims::send_request(rpc.bind(py), bytes, self.type_id, used, self.timeout).map(Some)
+                rpc_claims::send_request(rpc.bind(py), bytes, self.type_id, used, deadline, waits).map(Some)
             }
             Target::Reply(rpc, id) => {
                 rpc_claims::send_reply(rpc.bind(py), *id, bytes, self.type_id, used).map(|()| None)
+            }
+        }
+    }
+
+    /// Sends what was written. What cannot be sent stays open.
+    fn commit_by(slf: &Bound<'_, Self>, deadline: Deadline, waits: bool) -> PyResult<()> {
+        let py = slf.py();
+        let mut guard = enter(slf, "TxGuard")?;
+        guard.check_open(py)?;
+        let Some(bytes) = guard.exporter.take("TxGuard")? else { return Ok(()) };
+        match guard.send(py, bytes, deadline, waits) {
+            Ok(id) => {
+                guard.correlation_id = id;
+                Ok(())
+            }
+            Err(unsent) => {
+                guard.exporter.put_back(unsent.0);
+                Err(unsent.1)
             }
         }
     }
@@ -150,19 +168,16 @@ impl TxGuard {
 
     /// Sends the first `actual_size` bytes.
     fn commit(slf: &Bound<'_, Self>) -> PyResult<()> {
-        let py = slf.py();
-        let mut guard = enter(slf, "TxGuard")?;
-        guard.check_open(py)?;
-        let Some(bytes) = guard.exporter.take("TxGuard")? else { return Ok(()) };
-        match guard.send(py, bytes) {
-            Ok(id) => {
-                guard.correlation_id = id;
-                Ok(())
-            }
-            Err(unsent) => {
-                guard.exporter.put_back(unsent.0);
-                Err(unsent.1)
-            }
+        let (deadline, waits) = enter(slf, "TxGuard")?.timeout.travelling();
+        Self::commit_by(slf, deadline, waits)
+    }
+
+    /// The same, if there is room now. Whether there was. `timeout` travels with a request. For `slipring.aio`.
+    #[pyo3(signature = (timeout, /))]
+    fn _try_commit(slf: &Bound<'_, Self>, timeout: Timeout) -> PyResult<bool> {
+        match Self::commit_by(slf, timeout.travelling().0, false) {
+            Err(error) if is_timeout(slf.py(), &error) => Ok(false),
+            other => other.map(|()| true),
         }
     }
 

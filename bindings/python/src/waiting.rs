@@ -4,6 +4,7 @@
 //! about a microsecond before it does. [`patiently`] then waits without the lock, in slices: a signal may be delivered to another
 //! thread than the one that waits, or come while it spins, so after each slice the handlers that are due run.
 
+use crate::logging;
 use pyo3::prelude::*;
 use slipring::{CallError, Cause, Deadline, Error};
 use std::time::Duration;
@@ -98,6 +99,7 @@ where
         match py.detach(|| attempt(slice)) {
             Err(answer) if answer.is_pause() => {
                 py.check_signals()?;
+                logging::deliver(py);
                 if deadline.has_passed() {
                     return Ok(Err(answer));
                 }

@@ -4,26 +4,11 @@ import asyncio
 import threading
 
 import pytest
+from looped import buses, rpcs
 
 import slipring
 from helpers import SOON, process, start
 from slipring import RpcDispatcher, aio, rpc
-
-
-def run(main):
-    return asyncio.run(asyncio.wait_for(main, SOON))
-
-
-async def buses(name: str, **options) -> tuple[aio.Bus, aio.Bus]:
-    listening = asyncio.ensure_future(aio.Bus.listen(name, timeout=SOON, **options))
-    sender = await aio.Bus.connect(name, timeout=SOON)
-    return sender, await listening
-
-
-async def rpcs(name: str, **options) -> tuple[aio.RpcBus, aio.RpcBus]:
-    listening = asyncio.ensure_future(aio.RpcBus.listen(name, timeout=SOON, **options))
-    caller = await aio.RpcBus.connect(name, timeout=SOON)
-    return caller, await listening
 
 
 def send_numbers(name: str) -> None:
@@ -32,7 +17,7 @@ def send_numbers(name: str) -> None:
             bus.send(str(number).encode())
 
 
-def test_messages_of_another_process(name: str) -> None:
+def test_messages_of_another_process(name: str, run) -> None:
     async def main() -> None:
         async with await aio.Bus.listen(name, timeout=SOON) as bus:
             assert [message.data async for message in bus] == [str(n).encode() for n in range(200)]
@@ -43,7 +28,7 @@ def test_messages_of_another_process(name: str) -> None:
         run(main())
 
 
-def test_sending_waits_for_room(name: str) -> None:
+def test_sending_waits_for_room(name: str, run) -> None:
     async def main() -> None:
         sender, receiver = await buses(name, capacity=1024)
         async with sender, receiver:
@@ -80,7 +65,7 @@ async def fails(payload: memoryview) -> bytes:
     raise ValueError("on purpose")
 
 
-def test_any_number_of_calls_at_once(name: str) -> None:
+def test_any_number_of_calls_at_once(name: str, run) -> None:
     async def main() -> None:
         caller, callee = await rpcs(name)
         dispatcher = RpcDispatcher()
@@ -108,7 +93,7 @@ def test_any_number_of_calls_at_once(name: str) -> None:
     run(main())
 
 
-def test_a_thousand_waits_are_no_threads(name: str) -> None:
+def test_a_thousand_waits_are_no_threads(name: str, run) -> None:
     async def main() -> None:
         sender, receiver = await buses(name)
         async with sender, receiver:
@@ -122,7 +107,7 @@ def test_a_thousand_waits_are_no_threads(name: str) -> None:
     run(main())
 
 
-def test_cancelling_loses_nothing(name: str) -> None:
+def test_cancelling_loses_nothing(name: str, run) -> None:
     async def main() -> None:
         sender, receiver = await buses(name)
         async with sender, receiver:
@@ -142,7 +127,7 @@ def test_cancelling_loses_nothing(name: str) -> None:
     run(main())
 
 
-def test_cancelling_a_server_loses_no_request(name: str) -> None:
+def test_cancelling_a_server_loses_no_request(name: str, run) -> None:
     async def main() -> None:
         caller, callee = await rpcs(name)
         async with caller, callee:
@@ -164,7 +149,7 @@ def test_cancelling_a_server_loses_no_request(name: str) -> None:
     run(main())
 
 
-def test_a_call_that_is_given_up_is_cancelled(name: str) -> None:
+def test_a_call_that_is_given_up_is_cancelled(name: str, run) -> None:
     async def main() -> None:
         caller, callee = await rpcs(name)
         async with caller, callee:
@@ -197,7 +182,7 @@ def die(name: str) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def test_death_ends_every_wait(name: str) -> None:
+def test_death_ends_every_wait(name: str, run) -> None:
     async def main() -> None:
         async with await aio.RpcBus.listen(name, timeout=SOON) as bus:
             assert (await bus.serve(timeout=SOON)).data == b"last words"
@@ -209,7 +194,7 @@ def test_death_ends_every_wait(name: str) -> None:
     child.join(SOON)
 
 
-def test_closing_ends_every_wait(name: str) -> None:
+def test_closing_ends_every_wait(name: str, run) -> None:
     async def main() -> None:
         sender, receiver = await buses(name)
         waiting = asyncio.ensure_future(receiver.recv())
@@ -223,7 +208,7 @@ def test_closing_ends_every_wait(name: str) -> None:
     run(main())
 
 
-def test_another_loop_is_told(name: str) -> None:
+def test_another_loop_is_told(name: str, run) -> None:
     async def open_both() -> tuple[aio.Bus, aio.Bus]:
         return await buses(name)
 
@@ -240,7 +225,7 @@ def test_another_loop_is_told(name: str) -> None:
     receiver.close()
 
 
-def test_nobody_listens(name: str) -> None:
+def test_nobody_listens(name: str, run) -> None:
     async def main() -> None:
         with pytest.raises(slipring.NotFound):
             await aio.Bus.connect(name)

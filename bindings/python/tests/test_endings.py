@@ -4,8 +4,6 @@ import gc
 import os
 import random
 import signal
-import subprocess
-import sys
 import threading
 import time
 import warnings
@@ -68,108 +66,6 @@ def test_a_stopped_peer_is_waited_for_until_the_timeout(name: str) -> None:
         with pytest.raises(slipring.PeerDied):
             rpc.request(b"", timeout=SOON)
     child.join(SOON)
-
-
-BLOCKED = """
-import os, signal, sys, threading, time, slipring
-name, wait, what = sys.argv[1:]
-rpc = what in ("serve", "request", "wait_reply", "dispatch")
-listener = slipring.Listener(name, capacity=1024, memory_limit=1 << 20)
-accepted = []
-accept = listener.accept_rpc if rpc else listener.accept_bus
-worker = threading.Thread(target=lambda: accepted.append(accept(timeout=20)))
-worker.start()
-connect = slipring.RpcBus.connect if rpc else slipring.Bus.connect
-a = connect(name, timeout=20, wait=wait)
-worker.join()
-b = accepted[0]
-b.set_wait(wait)
-poller = slipring.Poller(wait=wait)
-def fill():
-    while True:
-        a.send(b"x" * 100)
-def fill_blocks():
-    kept = []
-    while True:
-        a.send(b"x" * 100_000)
-blocked = {
-    "recv": b.recv if not rpc else None,
-    "iterate": lambda: next(b),
-    "drain": lambda: b.drain_batch(),
-    "many": lambda: b.recv_many(5),
-    "send": fill,
-    "send_blocks": fill_blocks,
-    "accept": lambda: listener.accept_bus(),
-    "listen": lambda: slipring.Bus.listen(name + "-l", wait=wait),
-    "connect": lambda: slipring.Bus.connect(name + "-c", timeout=None, wait=wait),
-    "poll": lambda: poller.wait(),
-    "serve": lambda: b.serve(),
-    "request": lambda: a.request(b""),
-    "wait_reply": lambda: a.wait(a.call(b"")),
-    "dispatch": lambda: slipring.RpcDispatcher().serve_forever(b),
-}[what]
-def interrupt():
-    time.sleep(0.3)
-    interrupt.at = time.monotonic()
-    # To this thread, as the kernel may choose any.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    signal.raise_signal(signal.SIGINT)
-threading.Thread(target=interrupt, daemon=True).start()
-try:
-    blocked()
-except KeyboardInterrupt:
-    print("interrupted", time.monotonic() - interrupt.at)
-    os._exit(0 if sys.stdout.flush() is None else 1)
-"""
-
-BLOCKING = [
-    "recv",
-    "iterate",
-    "drain",
-    "many",
-    "send",
-    "send_blocks",
-    "accept",
-    "listen",
-    "connect",
-    "poll",
-    "serve",
-    "request",
-    "wait_reply",
-    "dispatch",
-]
-
-
-@pytest.mark.parametrize("what", BLOCKING)
-def test_every_wait_hears_a_keyboard_interrupt_whatever_thread_gets_it(name: str, what: str) -> None:
-    for wait in slipring.Wait if what in ("recv", "send", "request") else [slipring.Wait.SPIN]:
-        done = subprocess.run(
-            [sys.executable, "-c", BLOCKED, f"{name}-{wait}", wait, what],
-            capture_output=True,
-            text=True,
-            timeout=SOON,
-            check=False,
-        )
-        assert (done.returncode, done.stdout.split()[:1]) == (0, ["interrupted"]), (wait, done.stdout, done.stderr)
-
-
-def test_a_handler_that_returns_does_not_end_a_wait(name: str) -> None:
-    heard: list[int] = []
-    before = signal.signal(signal.SIGUSR1, lambda number, _: heard.append(number))
-    try:
-        with buses(name) as (sender, receiver):
-
-            def bother() -> None:
-                for _ in range(3):
-                    time.sleep(0.05)
-                    os.kill(os.getpid(), signal.SIGUSR1)
-                sender.send(b"after the signals")
-
-            with thread(bother):
-                assert receiver.recv(timeout=SOON).data == b"after the signals"
-        assert heard
-    finally:
-        signal.signal(signal.SIGUSR1, before)
 
 
 def test_a_second_thread_is_told(name: str) -> None:

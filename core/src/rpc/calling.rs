@@ -58,6 +58,15 @@ impl RpcBus {
         self.send(type_id, payload, false, None, Patience::None)
     }
 
+    /// As [`try_call`](Self::try_call). The deadline travels with the call: it is how long the reply is awaited, and nothing is
+    /// waited for here.
+    ///
+    /// # Errors
+    /// As for [`try_call`](Self::try_call).
+    pub fn try_call_within(&mut self, type_id: u32, payload: &[u8], deadline: Deadline) -> Result<CallId, Cause> {
+        self.send(type_id, payload, false, Some(deadline), Patience::None)
+    }
+
     /// Sends a request of which nobody awaits a reply. It takes a place among the calls in flight until the peer has taken it.
     ///
     /// # Errors

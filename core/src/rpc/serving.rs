@@ -111,7 +111,7 @@ impl RpcBus {
     /// session; [`Cause::Forked`].
     #[inline]
     pub fn reply(&mut self, id: u32, type_id: u32, payload: &[u8]) -> Result<(), Cause> {
-        self.reply_with(id, type_id, payload, Patience::None)
+        self.reply_with(id, type_id, payload, Patience::None, Deadline::NEVER)
     }
 
     /// As [`reply`](Self::reply), but waits until `deadline` for a block where a long reply needs one, at most to the call's own
@@ -120,7 +120,23 @@ impl RpcBus {
     /// # Errors
     /// As for [`reply`](Self::reply).
     pub fn reply_until(&mut self, id: u32, type_id: u32, payload: &[u8], deadline: Deadline) -> Result<(), Cause> {
-        self.reply_with(id, type_id, payload, Patience::Until(deadline))
+        self.reply_within(id, type_id, payload, deadline, Deadline::NEVER)
+    }
+
+    /// As [`reply_until`](Self::reply_until), for callers that wait in pieces: this one ends `until` then, which may be sooner than the
+    /// deadline.
+    ///
+    /// # Errors
+    /// As for [`reply`](Self::reply); [`Cause::Timeout`] at `until`: the request is still open.
+    pub fn reply_within(
+        &mut self,
+        id: u32,
+        type_id: u32,
+        payload: &[u8],
+        deadline: Deadline,
+        until: Deadline,
+    ) -> Result<(), Cause> {
+        self.reply_with(id, type_id, payload, Patience::Until(deadline), until)
     }
 
     /// Replies to the open request `id` with an error of the user's: a number below 2^31 and a text, cut at the inline limit.
@@ -146,6 +162,7 @@ impl RpcBus {
         type_id: u32,
         payload: &[u8],
         patience: Patience,
+        piece: Deadline,
     ) -> Result<(), Cause> {
         if !self.served.is_open(id) {
             return Err(NOT_OPEN);
@@ -154,7 +171,7 @@ impl RpcBus {
         let sent = if payload.len() <= self.side.inline_limit() {
             self.post_reply(label, payload)
         } else {
-            self.reply_in_block(label, payload, patience)
+            self.reply_in_block(label, payload, patience, piece)
         };
         if sent.is_ok() {
             self.served.close(id);
@@ -163,7 +180,13 @@ impl RpcBus {
     }
 
     #[cold]
-    fn reply_in_block(&mut self, label: Label, payload: &[u8], patience: Patience) -> Result<(), Cause> {
+    fn reply_in_block(
+        &mut self,
+        label: Label,
+        payload: &[u8],
+        patience: Patience,
+        piece: Deadline,
+    ) -> Result<(), Cause> {
         let request = self.open_request(label.correlation)?;
         let patience = match (patience, request.deadline) {
             (Patience::Until(until), Some(end)) => {
@@ -172,7 +195,8 @@ impl RpcBus {
             }
             (patience, _) => patience,
         };
-        match self.side.post(label, &[], payload, patience) {
+        match self.side.post(label, &[], payload, patience.at_most(piece)) {
+            Err(Cause::Timeout) if patience.check().is_ok() => Err(Cause::Timeout),
             Err(Cause::Full | Cause::Timeout | Cause::OutOfMemory) => {
                 self.send_error(label.correlation, code::OUT_OF_MEMORY, "no memory is left for the reply")?;
                 Err(Cause::OutOfMemory)

@@ -41,6 +41,22 @@ impl RpcBus {
         self.call_shared_with(type_id, payload, shared, Some(deadline), Patience::Until(deadline))
     }
 
+    /// As [`call_shared_until`](Self::call_shared_until), for callers that wait in pieces: this one ends `until` then, which may be
+    /// sooner than the deadline that travels.
+    ///
+    /// # Errors
+    /// As for [`call_shared`](Self::call_shared); [`Cause::Timeout`] at `until`: nothing was sent.
+    pub fn call_shared_within(
+        &mut self,
+        type_id: u32,
+        payload: &[u8],
+        shared: &[&SharedBuffer],
+        deadline: Deadline,
+        until: Deadline,
+    ) -> Result<CallId, Cause> {
+        self.call_shared_with(type_id, payload, shared, Some(deadline), Patience::Until(until))
+    }
+
     /// As [`call_shared`](Self::call_shared), or [`Cause::Full`] at once.
     ///
     /// # Errors
@@ -148,7 +164,7 @@ impl RpcBus {
         payload: &[u8],
         shared: &[&SharedBuffer],
     ) -> Result<(), Cause> {
-        self.reply_shared_with(id, type_id, payload, shared, Patience::None)
+        self.reply_shared_with(id, type_id, payload, shared, Patience::None, Deadline::NEVER)
     }
 
     /// As [`reply_shared`](Self::reply_shared), but waits until `deadline` for what the reply needs, then [`Cause::Timeout`].
@@ -163,7 +179,24 @@ impl RpcBus {
         shared: &[&SharedBuffer],
         deadline: Deadline,
     ) -> Result<(), Cause> {
-        self.reply_shared_with(id, type_id, payload, shared, Patience::Until(deadline))
+        self.reply_shared_within(id, type_id, payload, shared, deadline, Deadline::NEVER)
+    }
+
+    /// As [`reply_shared_until`](Self::reply_shared_until), for callers that wait in pieces: this one ends `until` then, which may be
+    /// sooner than the deadline.
+    ///
+    /// # Errors
+    /// As for [`reply_shared`](Self::reply_shared); [`Cause::Timeout`] at `until`: the request is still open.
+    pub fn reply_shared_within(
+        &mut self,
+        id: u32,
+        type_id: u32,
+        payload: &[u8],
+        shared: &[&SharedBuffer],
+        deadline: Deadline,
+        until: Deadline,
+    ) -> Result<(), Cause> {
+        self.reply_shared_with(id, type_id, payload, shared, Patience::Until(deadline), until)
     }
 
     fn reply_shared_with(
@@ -173,23 +206,26 @@ impl RpcBus {
         payload: &[u8],
         shared: &[&SharedBuffer],
         patience: Patience,
+        piece: Deadline,
     ) -> Result<(), Cause> {
         check_count(shared)?;
         if !self.served.is_open(id) {
             return Err(NOT_OPEN);
         }
         if shared.is_empty() {
-            return self.reply_with(id, type_id, payload, patience);
+            return self.reply_with(id, type_id, payload, patience, piece);
         }
         let (in_ring, in_frame) = self.side.named_len(Form::REPLY, 0, payload.len(), shared.len());
         if in_ring > reply_max(self.side.inline_limit()) {
             let which = "a reply takes fewer shared objects where the inline limit is so small";
             return Err(Cause::InvalidArgument { which });
         }
-        let names = self.side.introduce(objects(shared), patience)?;
+        let now = patience.at_most(piece);
+        let names = self.side.introduce(objects(shared), now)?;
         let label = Label { form: Form::REPLY, type_id, correlation: id };
-        match self.side.publish_named(label, &[], payload, &names, patience) {
+        match self.side.publish_named(label, &[], payload, &names, now) {
             Ok(()) => {}
+            Err(Cause::Timeout) if patience.check().is_ok() => return Err(Cause::Timeout),
             Err(Cause::Full) if in_frame => return Err(self.side.corrupt(Violation::Reserve)),
             Err(Cause::Full | Cause::Timeout | Cause::OutOfMemory) => {
                 self.send_error(id, code::OUT_OF_MEMORY, "no memory is left for the reply")?;

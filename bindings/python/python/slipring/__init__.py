@@ -8,7 +8,7 @@ while it waits, hears signals, and ends when the peer closes or dies.
 import logging
 import warnings
 
-from . import errors
+from . import _alone, errors
 from ._native import (
     DEBUG_BUILD,
     Block,
@@ -16,6 +16,7 @@ from ._native import (
     Listener,
     Message,
     Notifier,
+    Observer,
     Poller,
     RpcBus,
     RxBatchGuard,
@@ -25,6 +26,7 @@ from ._native import (
     __version__,
     limit_memory,
     memory_taken,
+    pin_thread,
 )
 from .errors import (
     AddressInUse,
@@ -49,6 +51,7 @@ from .errors import (
     VersionMismatch,
     WrongThread,
 )
+from .observing import Asked, Observation, Observed, Pinned, Placement
 from .rpc import MSG_TYPE_ERROR, RpcDispatcher, RpcEndpoint, rpc
 from .settings import Backend, ListenerOptions, Options, Trust, Wait
 from .type_ids import make_type_id, msg_type, route_id
@@ -56,6 +59,7 @@ from .type_ids import make_type_id, msg_type, route_id
 __all__ = [
     "MSG_TYPE_ERROR",
     "AddressInUse",
+    "Asked",
     "Backend",
     "Block",
     "Bus",
@@ -71,10 +75,15 @@ __all__ = [
     "Message",
     "NotFound",
     "Notifier",
+    "Observation",
+    "Observed",
+    "Observer",
     "Options",
     "OutOfMemory",
     "Overloaded",
     "PeerDied",
+    "Pinned",
+    "Placement",
     "Poller",
     "Refused",
     "RemoteError",
@@ -100,11 +109,14 @@ __all__ = [
     "make_type_id",
     "memory_taken",
     "msg_type",
+    "pin_thread",
     "route_id",
     "rpc",
 ]
 
 logging.getLogger("slipring").addHandler(logging.NullHandler())
+
+del _alone
 
 if DEBUG_BUILD:
     warnings.warn("this slipring was built without optimisation: it is slow", RuntimeWarning, stacklevel=2)

@@ -1,13 +1,14 @@
 """The native half of the package. Import from `slipring`."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from types import TracebackType
-from typing import Any, Literal, Self, SupportsFloat, SupportsIndex, TypeAlias, Unpack, final
+from typing import Any, Literal, Self, SupportsFloat, SupportsIndex, TypeAlias, Unpack, final, type_check_only
 
 from numpy.typing import DTypeLike, NDArray
 from typing_extensions import Buffer
 
+from .observing import Observation, Observed, Pinned, Placement
 from .settings import ListenerOptions, Options
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Listener",
     "Message",
     "Notifier",
+    "Observer",
     "Poller",
     "RpcBus",
     "RxBatchGuard",
@@ -26,6 +28,7 @@ __all__ = [
     "__version__",
     "limit_memory",
     "memory_taken",
+    "pin_thread",
 ]
 
 __version__: str
@@ -42,6 +45,12 @@ def limit_memory(bytes: SupportsIndex) -> None:
 
 def memory_taken() -> int:
     """How many bytes of shared memory this process has made and still has."""
+
+def pin_thread(cpus: Iterable[SupportsIndex]) -> Pinned:
+    """Has the calling thread, and those that it makes later, run on these processors alone, by their numbers.
+
+    Do so before you open an end: ends that share one processor tell each other when they are opened, and then neither spins.
+    InvalidArgument: no such processor, or none that this process may use, with those that there are."""
 
 @final
 class Message:
@@ -181,6 +190,7 @@ class TxGuard:
         """The id of the call, once a request was sent."""
     def commit(self) -> None:
         """Sends the first `actual_size` bytes. What cannot be sent stays open."""
+    def _try_commit(self, timeout: _Seconds, /) -> bool: ...
     def abort(self) -> None:
         """Gives the room up. Nobody ever learns of it."""
     def __len__(self) -> int: ...
@@ -243,8 +253,58 @@ class SharedBuffer:
     def __dlpack_device__(self) -> tuple[int, int]: ...
     def __reduce__(self) -> Any: ...
 
+@type_check_only
+class _Session:
+    """What both kinds of sessions have in common."""
+    def close(self, *, linger: _Seconds = 0.0) -> None:
+        """Says goodbye, after waiting at most `linger` seconds until the peer has read everything. Again does nothing.
+
+        Timeout: it has not, and the end is closed all the same; as it is whatever else ends the wait."""
+    def _is_read(self) -> bool: ...
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed here."""
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None = None,
+        _error: BaseException | None = None,
+        _trace: TracebackType | None = None,
+        /,
+    ) -> None: ...
+    def __reduce__(self) -> Any: ...
+    def fileno(self) -> int:
+        """The descriptor for an event loop of one's own.
+
+        When it is readable call the ``try_`` form of what is waited for until it answers None, or False: that arms it."""
+    @property
+    def state(self) -> _State:
+        """How the session stands."""
+    @property
+    def inline_limit(self) -> int:
+        """The longest payload that goes into the ring itself, in bytes."""
+    def stats(self) -> dict[str, int]:
+        """What this end has done so far, by name."""
+    def peer_stats(self) -> dict[str, int] | None:
+        """What the peer has done so far, by name, as it last showed it; None if it shows nothing (option ``counters``).
+
+        It shows that at calm moments, so the numbers lag, and may not fit each other. They are what the peer says."""
+    def capabilities(self) -> dict[str, Any]:
+        """What this session can promise, by name."""
+    def placement(self) -> Placement:
+        """Where this end's memory is, beside where it was asked to be. Looks at every map of the process."""
+    def set_wait(self, wait: str) -> None:
+        """Waits by this strategy from now on."""
+    def set_polling_mode(self, pure_spin: bool = True) -> None:
+        """Whether to wait by looking without a pause, which takes a processor."""
+    def set_numa_node(self, node: SupportsIndex) -> None:
+        """Has this end's memory come to a NUMA node, as far as the kernel moves it, and what is made later be made there.
+
+        The option ``numa_node`` does so from the first byte on, which is better. `placement` tells what was got.
+        InvalidArgument: there is no such node, with those that there are."""
+
 @final
-class Bus:
+class Bus(_Session):
     """One end of a one-way stream of messages: the end that listens receives, the end that connects sends.
 
     Every wait ends when the peer closes (Closed) or dies (PeerDied), after all that it had sent was received. An end belongs to one
@@ -265,20 +325,6 @@ class Bus:
         """Connects to the listener at `address`, to send to it; waits up to `timeout` seconds for it to appear.
 
         NotFound: nobody listens there. Refused, with why. VersionMismatch; Timeout: it does not answer."""
-    def close(self, *, linger: _Seconds = 0.0) -> None:
-        """Says goodbye, after waiting at most `linger` seconds until the peer has read everything. Again does nothing."""
-    @property
-    def closed(self) -> bool:
-        """Whether it was closed here."""
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None = None,
-        _error: BaseException | None = None,
-        _trace: TracebackType | None = None,
-        /,
-    ) -> None: ...
-    def __reduce__(self) -> Any: ...
     def send(
         self,
         data: _Payload,
@@ -296,6 +342,8 @@ class Bus:
         """Sends all payloads, in groups as large as there is room for. How many that were.
 
         What went before one that is too long is sent."""
+    def try_send_many(self, payloads: Sequence[_Payload], type_id: SupportsIndex = 0) -> int:
+        """As `send_many`, for as many of the first payloads as there is room for now. How many those were."""
     def send_zero_copy(self, size: SupportsIndex, type_id: SupportsIndex = 0, *, timeout: _Seconds = None) -> TxGuard:
         """Room for a payload of up to `size` bytes, to be written in place."""
     def empty(
@@ -333,31 +381,9 @@ class Bus:
     @property
     def payload_max(self) -> int:
         """The longest payload that this end can send, in bytes."""
-    def fileno(self) -> int:
-        """The descriptor for an event loop of one's own.
-
-        When it is readable call the ``try_`` form until it answers None, or False: that arms it."""
-    @property
-    def state(self) -> _State:
-        """How the session stands."""
-    @property
-    def inline_limit(self) -> int:
-        """The longest payload that goes into the ring itself, in bytes."""
-    def stats(self) -> dict[str, int]:
-        """What this end has done so far, by name."""
-    def capabilities(self) -> dict[str, Any]:
-        """What this session can promise, by name."""
-    def set_wait(self, wait: str) -> None:
-        """Waits by this strategy from now on."""
-    def set_polling_mode(self, pure_spin: bool = True) -> None:
-        """Whether to wait by looking without a pause, which takes a processor."""
-    def set_numa_node(self, node: SupportsIndex) -> None:
-        """Says on which NUMA node this end's memory is to be. Nothing to do where there is one node.
-
-        InvalidArgument: there is no such node. Unsupported: this version cannot move memory between nodes."""
 
 @final
-class RpcBus:
+class RpcBus(_Session):
     """One end of a session for calls: both ends may call, and both may serve.
 
     Every call gets exactly one reply, in whatever order. The timeout of a call travels with it. An end belongs to one thread at a
@@ -377,20 +403,6 @@ class RpcBus:
     @staticmethod
     def connect(address: _Address, *, timeout: _Seconds = 0.0, **options: Unpack[Options]) -> RpcBus:
         """Connects to the listener at `address`; waits up to `timeout` seconds for it to appear."""
-    def close(self, *, linger: _Seconds = 0.0) -> None:
-        """Says goodbye, after waiting at most `linger` seconds until the peer has read everything. Again does nothing."""
-    @property
-    def closed(self) -> bool:
-        """Whether it was closed here."""
-    def __enter__(self) -> Self: ...
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None = None,
-        _error: BaseException | None = None,
-        _trace: TracebackType | None = None,
-        /,
-    ) -> None: ...
-    def __reduce__(self) -> Any: ...
     def call(
         self,
         payload: _Payload,
@@ -399,9 +411,18 @@ class RpcBus:
         timeout: _Seconds = None,
         shared: list[SharedBuffer] | None = None,
     ) -> int:
-        """Sends a request and answers with its id, for `wait`."""
-    def try_call(self, payload: _Payload, msg_type: SupportsIndex = 0) -> int | None:
-        """As `call`, or None if there is no room for it now."""
+        """Sends a request and answers with its id, for `wait`.
+
+        `timeout` travels with it: whoever serves it knows how long the reply is awaited. With 0, which only tries, none travels."""
+    def try_call(
+        self,
+        payload: _Payload,
+        msg_type: SupportsIndex = 0,
+        *,
+        timeout: _Seconds = None,
+        shared: list[SharedBuffer] | None = None,
+    ) -> int | None:
+        """As `call`, or None if there is no room for it now. `timeout`, which is not waited for here, travels with it."""
     def wait(self, correlation_id: SupportsIndex, *, timeout: _Seconds = None) -> RxGuard:
         """The reply to a call, waiting for it.
 
@@ -485,28 +506,6 @@ class RpcBus:
     @property
     def request_max(self) -> int:
         """The longest request that this end can make, in bytes."""
-    def fileno(self) -> int:
-        """The descriptor for an event loop of one's own.
-
-        When it is readable call `try_serve` or `try_wait` until the answer is None: that arms it."""
-    @property
-    def state(self) -> _State:
-        """How the session stands."""
-    @property
-    def inline_limit(self) -> int:
-        """The longest payload that goes into the ring itself, in bytes."""
-    def stats(self) -> dict[str, int]:
-        """What this end has done so far, by name."""
-    def capabilities(self) -> dict[str, Any]:
-        """What this session can promise, by name."""
-    def set_wait(self, wait: str) -> None:
-        """Waits by this strategy from now on."""
-    def set_polling_mode(self, pure_spin: bool = True) -> None:
-        """Whether to wait by looking without a pause, which takes a processor."""
-    def set_numa_node(self, node: SupportsIndex) -> None:
-        """Says on which NUMA node this end's memory is to be. Nothing to do where there is one node.
-
-        InvalidArgument: there is no such node. Unsupported: this version cannot move memory between nodes."""
 
 @final
 class Listener:
@@ -546,6 +545,23 @@ class Listener:
         _trace: TracebackType | None = None,
         /,
     ) -> None: ...
+    def __reduce__(self) -> Any: ...
+
+@final
+class Observer:
+    """Sees what the sessions of a listener count, without their doing anything for it.
+
+    The listener answers once, in an accepting call, if it is of this user. From then on neither knows of the other: one that is
+    stopped, or busy, or dead is read as it last was. May be used by many threads at a time, and in a child of fork."""
+    @staticmethod
+    def connect(address: _Address, *, timeout: _Seconds = 0.0) -> Observer:
+        """Asks the listener at `address`; waits up to `timeout` seconds for it to appear, and 5 more for its answer.
+
+        NotFound; Refused: it shows nothing (option ``counters``), or belongs to another user; Timeout: it does not answer."""
+    def sessions(self) -> list[Observed]:
+        """Every open session that is shown, in the order of their numbers. Never waits."""
+    def look(self) -> Observation:
+        """The same, with what the listener says of all of them. Never waits."""
     def __reduce__(self) -> Any: ...
 
 @final

@@ -2,7 +2,8 @@
 
 There is no thread behind a wait: each end has one descriptor, which the event loop watches while somebody waits. Every wait can be
 cancelled, and nothing is lost by it: a message that nobody has taken is for whoever waits next. An end belongs to the event loop that
-first waits with it. What does not wait, and what an end tells of itself, is found at `native`.
+first waits with it. What never waits (the ``try_`` forms) is found at `native`. The event loop is the poller here; connecting takes a
+thread for as long as a handshake takes.
 """
 
 from __future__ import annotations
@@ -10,194 +11,29 @@ from __future__ import annotations
 import asyncio
 import collections
 import inspect
-import threading
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
+from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from . import _native
+from ._looping import End, Session, await_listener, await_within, now, within
 from .dispatching import answer_failure, log_failure
-from .errors import Closed, InvalidArgument, NotFound, RemoteError, Timeout
+from .errors import Closed, InvalidArgument, RemoteError
 from .rpc import MSG_TYPE_ERROR, RpcDispatcher, _decode_error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from os import PathLike
+    from typing import SupportsIndex
 
+    from numpy.typing import DTypeLike, NDArray
     from typing_extensions import Buffer
 
-E = TypeVar("E", _native.Bus, _native.RpcBus, _native.Listener)
 T = TypeVar("T")
 
-# How long to leave an address alone at which nobody listens yet.
-_AGAIN = 0.005
 
-
-def _within(timeout: float | None) -> AbstractAsyncContextManager[None]:
-    """Ends what is done inside after `timeout` seconds, with this library's exception. Without a limit that costs nothing."""
-    return _WITHOUT_LIMIT if timeout is None else _limited(timeout)
-
-
-_WITHOUT_LIMIT: AbstractAsyncContextManager[None] = nullcontext()
-
-
-@asynccontextmanager
-async def _limited(timeout: float) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(timeout):
-            yield
-    except Timeout:
-        raise
-    except TimeoutError:
-        raise Timeout("the timeout passed") from None
-
-
-async def _await_within(timeout: float, waiter: asyncio.Future[T]) -> T:
-    async with _limited(timeout):
-        return await waiter
-
-
-class _End(Generic[E]):
-    """An end, and the tasks that wait until its descriptor is readable."""
-
-    def __init__(self, native: E) -> None:
-        self.native: E = native
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._watched: int | None = None
-        # In the order in which they began to wait.
-        self._waiting: dict[asyncio.Future[None], None] = {}
-
-    def _watch(self) -> asyncio.AbstractEventLoop:
-        """Has the loop watch the descriptor: before a look, because it is the look's answer that arms it."""
-        loop = asyncio.get_running_loop()
-        if self._loop is None:
-            self._loop = loop
-        elif self._loop is not loop:
-            raise InvalidArgument("this end belongs to another event loop: open one in each loop that needs one")
-        if self._watched is None:
-            fd = self.native.fileno()
-            loop.add_reader(fd, self._readable)
-            self._watched = fd
-        return loop
-
-    def _unwatch(self) -> None:
-        if self._watched is not None and self._loop is not None and not self._loop.is_closed():
-            self._loop.remove_reader(self._watched)
-        self._watched = None
-
-    def _readable(self) -> None:
-        """Wakes whoever waits. With nobody there it watches no more: what came would be told again and again."""
-        if not self._waiting:
-            self._unwatch()
-        self._wake(len(self._waiting))
-
-    def _wake(self, most: int) -> None:
-        """Has up to `most` of those who wait look again."""
-        for waiter in self._waiting:
-            if most == 0:
-                return
-            if not waiter.done():
-                waiter.set_result(None)
-                most -= 1
-
-    async def _until(self, look: Callable[[], T | None]) -> T:
-        """Looks until there is something, and sleeps in between."""
-        loop = self._watch()
-        while (found := look()) is None:
-            waiter = loop.create_future()
-            self._waiting[waiter] = None
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                if waiter.done() and not waiter.cancelled():
-                    # What this one was woken for is for the next.
-                    self._wake(1)
-                raise
-            finally:
-                del self._waiting[waiter]
-            self._watch()
-        self._look_again()
-        return found
-
-    def _look_again(self) -> None:
-        """After any call that did not find the end wanting: it may have heard the bell that was meant for another task."""
-        self._wake(1)
-
-    def fileno(self) -> int:
-        """The descriptor that the event loop watches."""
-        return self.native.fileno()
-
-    @property
-    def closed(self) -> bool:
-        """Whether it was closed here."""
-        return self.native.closed
-
-    def close(self) -> None:
-        """Closes the end. Whoever waits gets Closed."""
-        self._unwatch()
-        self.native.close()
-        for waiter in self._waiting:
-            if not waiter.done():
-                waiter.set_exception(Closed("this end was closed here"))
-
-    async def __aenter__(self) -> Self:
-        """The end itself."""
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        """Closes it."""
-        self.close()
-
-
-async def _connect(connect: Callable[[], T], close: Callable[[T], None], timeout: float | None) -> T:
-    """Connects by `connect`, which may take a moment, in a thread that ends with it."""
-    loop = asyncio.get_running_loop()
-    while True:
-        done: asyncio.Future[T] = loop.create_future()
-        threading.Thread(target=_run, args=(connect, close, loop, done), daemon=True).start()
-        try:
-            async with _within(timeout if timeout else None):
-                return await done
-        except NotFound:
-            if not timeout:
-                raise
-        await asyncio.sleep(_AGAIN)
-
-
-def _run(
-    connect: Callable[[], T], close: Callable[[T], None], loop: asyncio.AbstractEventLoop, done: asyncio.Future[T]
-) -> None:
-    """What the thread does: an end that nobody waits for any more is closed."""
-
-    def tell(found: T | None, error: BaseException | None) -> None:
-        if done.done():
-            if found is not None:
-                close(found)
-        elif error is not None:
-            done.set_exception(error)
-        elif found is not None:
-            done.set_result(found)
-
-    found, error = None, None
-    try:
-        found = connect()
-    except Exception as raised:
-        error = raised
-    try:
-        loop.call_soon_threadsafe(tell, found, error)
-    except RuntimeError:
-        # The loop was closed meanwhile.
-        if found is not None:
-            close(found)
-
-
-async def _await_listener(connect: Callable[[], T], close: Callable[[T], None], timeout: float | None) -> T:
-    async with _within(timeout if timeout else None):
-        return await _connect(connect, close, timeout if timeout is None or timeout > 0 else 0)
-
-
-class Listener(_End[_native.Listener]):
+class Listener(End[_native.Listener]):
     """A name at which any number of clients can connect."""
 
     def __init__(self, address: str | PathLike[str], **options: Any) -> None:
@@ -205,16 +41,16 @@ class Listener(_End[_native.Listener]):
 
     async def accept_bus(self, *, timeout: float | None = None) -> Bus:
         """The next session: its receiving end."""
-        async with _within(timeout):
+        async with within(timeout):
             return Bus(await self._until(self.native.try_accept_bus))
 
     async def accept_rpc(self, *, timeout: float | None = None) -> RpcBus:
         """The next session for calls."""
-        async with _within(timeout):
+        async with within(timeout):
             return RpcBus(await self._until(self.native.try_accept_rpc))
 
 
-class Bus(_End[_native.Bus]):
+class Bus(Session[_native.Bus]):
     """One end of a one-way stream of messages: the end that listens receives, the end that connects sends."""
 
     @classmethod
@@ -228,18 +64,63 @@ class Bus(_End[_native.Bus]):
     @classmethod
     async def connect(cls, address: str | PathLike[str], *, timeout: float | None = 0, **options: Any) -> Bus:
         """Connects to the listener at `address`, to send to it; waits up to `timeout` seconds for it to appear."""
-        native = await _await_listener(
-            lambda: _native.Bus.connect(address, **options), lambda bus: bus.close(), timeout
-        )
+        native = await await_listener(lambda: _native.Bus.connect(address, **options), lambda bus: bus.close(), timeout)
         return cls(native)
 
-    async def send(self, data: Buffer, type_id: int = 0, *, timeout: float | None = None) -> None:
-        """Sends a message, waiting for room."""
-        if self.native.try_send(data, type_id):
-            self._look_again()
-            return
-        async with _within(timeout):
-            await self._until(lambda: self.native.try_send(data, type_id) or None)
+    async def send(
+        self,
+        data: Buffer,
+        type_id: int = 0,
+        *,
+        timeout: float | None = None,
+        shared: list[_native.SharedBuffer] | None = None,
+    ) -> None:
+        """Sends a message, waiting for room: a copy, or an array of `empty` where it is."""
+        if shared is None:
+            if self.native.try_send(data, type_id):
+                self._look_again()
+                return
+            async with within(timeout):
+                await self._until(lambda: self.native.try_send(data, type_id) or None)
+        else:
+            async with within(timeout):
+                send = partial(self.native.send, data, type_id, timeout=0, shared=shared)
+                await self._until(lambda: now(lambda: send() is None))
+
+    async def send_many(self, payloads: Iterable[Buffer], type_id: int = 0, *, timeout: float | None = None) -> int:
+        """Sends all payloads, in groups as large as there is room for. How many that were.
+
+        After a Timeout, or a cancellation, the first of them are sent."""
+        left = list(payloads)
+        count = len(left)
+        async with within(timeout):
+            while left:
+                sent = await self._until(lambda: self.native.try_send_many(left, type_id) or None)
+                del left[:sent]
+        return count
+
+    @asynccontextmanager
+    async def send_zero_copy(
+        self, size: int, type_id: int = 0, *, timeout: float | None = None
+    ) -> AsyncIterator[_native.TxGuard]:
+        """Room for a payload of up to `size` bytes, to be written in place: ``async with``. Leaving the block sends it."""
+        async with within(timeout):
+            tx = await self._until(lambda: now(lambda: self.native.send_zero_copy(size, type_id, timeout=0)))
+        async with _filled(tx):
+            yield tx
+            async with within(timeout):
+                await self._until(lambda: tx._try_commit(0) or None)
+
+    async def empty(
+        self,
+        shape: SupportsIndex | Iterable[SupportsIndex],
+        dtype: DTypeLike | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> NDArray[Any]:
+        """A NumPy array in the memory that the peer will read. `send` knows it and copies nothing."""
+        async with within(timeout):
+            return await self._until(lambda: now(lambda: self.native.empty(shape, dtype, timeout=0)))
 
     async def recv(self, *, timeout: float | None = None) -> _native.Message:
         """The next message."""
@@ -247,13 +128,25 @@ class Bus(_End[_native.Bus]):
         if message is not None:
             self._look_again()
             return message
-        async with _within(timeout):
+        async with within(timeout):
             return await self._until(self.native.try_recv)
 
     async def recv_zero_copy(self, *, timeout: float | None = None) -> _native.RxGuard:
         """The next message, to be looked at in place."""
-        async with _within(timeout):
+        async with within(timeout):
             return await self._until(self.native.try_recv_zero_copy)
+
+    async def recv_many(self, max_msgs: int = 64, *, timeout: float | None = None) -> list[_native.Message]:
+        """Up to `max_msgs` messages that are there, waiting for the first."""
+        async with within(timeout):
+            return await self._until(lambda: now(lambda: self.native.recv_many(max_msgs, timeout=0)))
+
+    async def drain_batch(
+        self, max_msgs: int = 64, spin_threshold: int = 48, *, timeout: float | None = None
+    ) -> _native.RxBatchGuard:
+        """Up to `max_msgs` messages that are there, waiting for the first, to be looked at in place."""
+        async with within(timeout):
+            return await self._until(lambda: now(lambda: self.native.drain_batch(max_msgs, spin_threshold, timeout=0)))
 
     def __aiter__(self) -> Self:
         """The messages that come, until the peer closes."""
@@ -269,7 +162,7 @@ class Bus(_End[_native.Bus]):
             raise StopAsyncIteration from None
 
 
-class RpcBus(_End[_native.RpcBus]):
+class RpcBus(Session[_native.RpcBus]):
     """One end of a session for calls. Any number of tasks may call, and wait, at once."""
 
     def __init__(self, native: _native.RpcBus) -> None:
@@ -298,26 +191,67 @@ class RpcBus(_End[_native.RpcBus]):
     @classmethod
     async def connect(cls, address: str | PathLike[str], *, timeout: float | None = 0, **options: Any) -> RpcBus:
         """Connects to the listener at `address`; waits up to `timeout` seconds for it to appear."""
-        native = await _await_listener(
+        native = await await_listener(
             lambda: _native.RpcBus.connect(address, **options), lambda rpc: rpc.close(), timeout
         )
         return cls(native)
 
-    async def call(self, payload: Buffer, msg_type: int = 0, *, timeout: float | None = None) -> int:
-        """Sends a request and answers with its id, for `wait`."""
-        call = self._try_call(payload, msg_type)
+    async def call(
+        self,
+        payload: Buffer,
+        msg_type: int = 0,
+        *,
+        timeout: float | None = None,
+        shared: list[_native.SharedBuffer] | None = None,
+    ) -> int:
+        """Sends a request and answers with its id, for `wait`. `timeout` travels with it."""
+        left = _Left(timeout)
+        look = partial(self._with_room, lambda: self.native.try_call(payload, msg_type, timeout=left(), shared=shared))
+        call = look()
         if call is None:
-            async with _within(timeout):
-                call = await self._until(partial(self._try_call, payload, msg_type))
+            async with within(timeout):
+                call = await self._until(look)
         return call
 
-    def _try_call(self, payload: Buffer, msg_type: int) -> int | None:
-        """Calls if there is room now. A look for room may read what others wait for, and then there is room."""
-        while (call := self.native.try_call(payload, msg_type)) is None:
+    def _with_room(self, look: Callable[[], T | None]) -> T | None:
+        """Looks for room, which may read what others wait for, and then there is room."""
+        while (found := look()) is None:
             if not self._pump():
                 return None
         self._look_again()
-        return call
+        return found
+
+    async def note(self, payload: Buffer, msg_type: int = 0, *, timeout: float | None = None) -> None:
+        """Sends a request of which nobody awaits a reply."""
+        note = partial(self.native.note, payload, msg_type, timeout=0)
+        async with within(timeout):
+            await self._until(partial(self._with_room, lambda: now(lambda: note() is None)))
+
+    @asynccontextmanager
+    async def call_zero_copy(
+        self, size: int, msg_type: int = 0, *, timeout: float | None = None
+    ) -> AsyncIterator[_native.TxGuard]:
+        """Room for a request, to be written in place: ``async with``. Once it is sent, `TxGuard.correlation_id` is its call."""
+        claim = partial(self.native.call_zero_copy, size, msg_type, timeout=0)
+        async with within(timeout):
+            tx = await self._until(partial(self._with_room, lambda: now(claim)))
+        async with _filled(tx):
+            yield tx
+            left = _Left(timeout)
+            async with within(timeout):
+                await self._until(partial(self._with_room, lambda: tx._try_commit(left()) or None))
+
+    async def empty(
+        self,
+        shape: SupportsIndex | Iterable[SupportsIndex],
+        dtype: DTypeLike | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> NDArray[Any]:
+        """A NumPy array in the memory that the peer will read. `call`, `request` and `reply` know it and copy nothing."""
+        async with within(timeout):
+            look = partial(self.native.empty, shape, dtype, timeout=0)
+            return await self._until(partial(self._with_room, lambda: now(look)))
 
     async def wait(self, correlation_id: int, *, timeout: float | None = None) -> _native.RxGuard:
         """The reply to a call. After a Timeout, or a cancellation, the call is still under way: wait again, or cancel it."""
@@ -332,7 +266,7 @@ class RpcBus(_End[_native.RpcBus]):
         self._calls[correlation_id] = waiter
         self._pump_for_others()
         try:
-            return await (waiter if timeout is None else _await_within(timeout, waiter))
+            return await (waiter if timeout is None else await_within(timeout, waiter))
         finally:
             self._calls.pop(correlation_id, None)
 
@@ -343,13 +277,16 @@ class RpcBus(_End[_native.RpcBus]):
             self._look_again()
 
     async def request_view(
-        self, payload: Buffer, msg_type: int = 0, *, timeout: float | None = None
+        self,
+        payload: Buffer,
+        msg_type: int = 0,
+        *,
+        timeout: float | None = None,
+        shared: list[_native.SharedBuffer] | None = None,
     ) -> _native.RxGuard:
         """Calls, waits, and answers with the reply, to be looked at in place. One that ends otherwise is cancelled."""
-        async with _within(timeout):
-            call = self._try_call(payload, msg_type)
-            if call is None:
-                call = await self.call(payload, msg_type)
+        async with within(timeout):
+            call = await self.call(payload, msg_type, timeout=timeout, shared=shared)
             try:
                 reply = await self.wait(call)
             except BaseException:
@@ -362,9 +299,16 @@ class RpcBus(_End[_native.RpcBus]):
             raise error
         return reply
 
-    async def request(self, payload: Buffer, msg_type: int = 0, *, timeout: float | None = None) -> bytes:
+    async def request(
+        self,
+        payload: Buffer,
+        msg_type: int = 0,
+        *,
+        timeout: float | None = None,
+        shared: list[_native.SharedBuffer] | None = None,
+    ) -> bytes:
         """Calls, waits, and answers with the reply's payload."""
-        reply = await self.request_view(payload, msg_type, timeout=timeout)
+        reply = await self.request_view(payload, msg_type, timeout=timeout, shared=shared)
         with reply:
             return reply.data
 
@@ -382,7 +326,7 @@ class RpcBus(_End[_native.RpcBus]):
         self._servers.append(waiter)
         self._pump_for_others()
         try:
-            return await (waiter if timeout is None else _await_within(timeout, waiter))
+            return await (waiter if timeout is None else await_within(timeout, waiter))
         except BaseException:
             if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
                 self._backlog.append(waiter.result())
@@ -390,10 +334,47 @@ class RpcBus(_End[_native.RpcBus]):
                 self._servers.remove(waiter)
             raise
 
-    def reply(self, correlation_id: int, payload: Buffer, msg_type: int = 0) -> None:
-        """Replies to an open request. This never waits."""
-        self.native.reply(correlation_id, payload, msg_type)
+    def reply(
+        self,
+        correlation_id: int,
+        payload: Buffer,
+        msg_type: int = 0,
+        *,
+        shared: list[_native.SharedBuffer] | None = None,
+    ) -> None:
+        """Replies to an open request. This never waits: where a long reply may have to, make it in an array of `empty`."""
+        self.native.reply(correlation_id, payload, msg_type, shared=shared)
         self._look_again()
+
+    def reply_error(self, correlation_id: int, code: int, text: str) -> None:
+        """Replies with an error: the caller gets RemoteError with this code and text."""
+        self.native.reply_error(correlation_id, code, text)
+        self._look_again()
+
+    @asynccontextmanager
+    async def reply_zero_copy(
+        self, correlation_id: int, size: int, msg_type: int = 0, *, timeout: float | None = None
+    ) -> AsyncIterator[_native.TxGuard]:
+        """Room for a reply, to be written in place: ``async with``. Leaving the block sends it."""
+        claim = partial(self.native.reply_zero_copy, correlation_id, size, msg_type, timeout=0)
+        async with within(timeout):
+            tx = await self._until(partial(self._with_room, lambda: now(claim)))
+        async with _filled(tx):
+            yield tx
+            tx.commit()
+            self._look_again()
+
+    async def serve_once(self, dispatcher: RpcDispatcher, *, timeout: float | None = None) -> None:
+        """Serves one call, waiting for it. What its handler raised is raised after the caller was told; NotFound: it has none."""
+        request = await self.serve(timeout=timeout)
+        try:
+            result = dispatcher.handler_of(request.msg_type)(memoryview(request))
+            self._tell(request, await result if inspect.isawaitable(result) else result)
+        except Exception:
+            if not self.closed:
+                answer_failure(self.native, request)
+                self._look_again()
+            raise
 
     async def serve_forever(self, dispatcher: RpcDispatcher) -> None:
         """Serves until the peer closes. Handlers may be ``async``: then any number of them run at once.
@@ -520,4 +501,37 @@ class RpcBus(_End[_native.RpcBus]):
         yield from self._servers
 
 
-__all__ = ["Bus", "Listener", "RpcBus"]
+class Observer:
+    """Sees what the sessions of a listener count. Once it is connected nothing of it waits."""
+
+    @staticmethod
+    async def connect(address: str | PathLike[str], *, timeout: float | None = 0) -> _native.Observer:
+        """Asks the listener at `address`; waits up to `timeout` seconds for it to appear."""
+        return await await_listener(lambda: _native.Observer.connect(address), lambda _: None, timeout)
+
+
+class _Left:
+    """How much of a timeout is left, for what travels with a call: never nothing, which would be no deadline at all."""
+
+    def __init__(self, timeout: float | None) -> None:
+        # With 0, which only tries, none travels.
+        self._end = None if not timeout else asyncio.get_running_loop().time() + timeout
+
+    def __call__(self) -> float | None:
+        if self._end is None:
+            return None
+        return max(self._end - asyncio.get_running_loop().time(), 1e-6)
+
+
+@asynccontextmanager
+async def _filled(tx: _native.TxGuard) -> AsyncIterator[None]:
+    """Gives up what was not sent, whatever kept it from that."""
+    try:
+        yield
+    except BaseException:
+        # An exception that is handed over sends nothing, and leaves what is still looked at to its last view.
+        tx.__exit__(BaseException)
+        raise
+
+
+__all__ = ["Bus", "Listener", "Observer", "RpcBus"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import struct
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar, overload
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from ._native import RpcBus
 from .dispatching import MSG_TYPE_ERROR, log_failure
@@ -13,6 +13,8 @@ from .errors import InvalidArgument, NotFound
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+    from . import aio
 
 Handler = Callable[[memoryview], "Buffer | Awaitable[Buffer]"]
 """Takes a view of the request and answers with the reply; an ``async`` one is for `slipring.aio` alone."""
@@ -47,23 +49,40 @@ class RpcEndpoint:
     def call(
         self, bus: RpcBus, payload: Buffer, on_response: Callable[[memoryview], T], *, timeout: float | None = None
     ) -> T: ...
+    @overload
+    def call(
+        self, bus: aio.RpcBus, payload: Buffer, on_response: None = None, *, timeout: float | None = None
+    ) -> Coroutine[Any, Any, bytes]: ...
+    @overload
+    def call(
+        self, bus: aio.RpcBus, payload: Buffer, on_response: Callable[[memoryview], T], *, timeout: float | None = None
+    ) -> Coroutine[Any, Any, T]: ...
     def call(
         self,
-        bus: RpcBus,
+        bus: RpcBus | aio.RpcBus,
         payload: Buffer,
         on_response: Callable[[memoryview], T] | None = None,
         *,
         timeout: float | None = None,
-    ) -> bytes | T:
-        """Calls the function at the other end of `bus`.
+    ) -> bytes | T | Coroutine[Any, Any, bytes | T]:
+        """Calls the function at the other end of `bus`. One of `slipring.aio` makes this a coroutine.
 
         Without `on_response` the reply is answered as bytes; with it, a view of the reply is given to it, and what it answers is
         answered. RemoteError: the peer has no handler for it, or the handler failed.
         """
+        if not isinstance(bus, RpcBus):
+            return self._call_later(bus, payload, on_response, timeout)
         if on_response is None:
             return bus.request(payload, self.msg_type, timeout=timeout)
         reply = bus.request_view(payload, self.msg_type, timeout=timeout)
         return on_response(memoryview(reply))
+
+    async def _call_later(
+        self, bus: aio.RpcBus, payload: Buffer, on_response: Callable[[memoryview], T] | None, timeout: float | None
+    ) -> bytes | T:
+        if on_response is None:
+            return await bus.request(payload, self.msg_type, timeout=timeout)
+        return on_response(memoryview(await bus.request_view(payload, self.msg_type, timeout=timeout)))
 
     def __repr__(self) -> str:
         return f"RpcEndpoint({getattr(self.handler, '__qualname__', self.handler)!s}, msg_type={self.msg_type})"

@@ -59,6 +59,14 @@ class Options(TypedDict, total=False):
     """A `Backend`: "memfd" (the default) or "posix"."""
     spill_dir: str | PathLike[str] | None
     """A directory for payloads that there is no memory for. Default none."""
+    numa_node: int | None
+    """The NUMA node on which this end's memory should be. Default: where the kernel puts it."""
+    huge_pages: bool | None
+    """Whether this end's memory should be in huge pages. Default no."""
+    lock_memory: bool | None
+    """Whether this end's memory should be locked, so that it is never written to swap. Default no."""
+    counters: bool | None
+    """Whether this end shows its counters: to its peer, and, where it listens, to observers. Default yes."""
     pending_limit: int | None
     """How many handshakes a listener has under way at once. Default 64."""
     handshake_timeout: float | None
