@@ -17,6 +17,14 @@ pub(crate) struct Config {
     rest: [u64; 12],
 }
 
+/// `slipring_message_t`.
+#[repr(C)]
+pub(crate) struct Message {
+    pub(crate) data: *const c_void,
+    pub(crate) len: usize,
+    pub(crate) type_id: u32,
+}
+
 /// `slipring_frame_t`.
 #[repr(C)]
 pub(crate) struct Frame {
@@ -49,6 +57,13 @@ unsafe extern "C" {
     pub(crate) fn slipring_bus_listen(name: *const c_char, config: *const Config, ns: i64, bus: *mut Handle) -> c_int;
     pub(crate) fn slipring_bus_connect(name: *const c_char, config: *const Config, ns: i64, bus: *mut Handle) -> c_int;
     pub(crate) fn slipring_bus_send(bus: Handle, type_id: u32, data: *const c_void, len: usize, ns: i64) -> c_int;
+    pub(crate) fn slipring_bus_send_batch(
+        bus: Handle,
+        messages: *const Message,
+        count: usize,
+        ns: i64,
+        sent: *mut usize,
+    ) -> c_int;
     pub(crate) fn slipring_bus_claim(bus: Handle, len: usize, ns: i64, claim: *mut Handle) -> c_int;
     pub(crate) fn slipring_claim_data(claim: Handle) -> *mut c_void;
     pub(crate) fn slipring_claim_commit(claim: Handle, type_id: u32, used: usize) -> c_int;

@@ -12,6 +12,8 @@ use crate::abi::*;
 
 /// Payloads up to here are copied in, as the Rust end does.
 const COPIED: usize = 64;
+/// Short messages that a stream sends together.
+const BATCH: usize = 32;
 /// The type id of everything that is sent.
 const DATA: u32 = 1;
 /// Rings of ends of which there are many, as the Rust end has them.
@@ -90,6 +92,29 @@ fn fill_claim(claim: Handle, len: usize, fill: impl FnOnce(&mut [u8])) -> Result
     Ok(())
 }
 
+/// Short messages of a stream that go out together.
+pub(crate) struct Batch {
+    bytes: Box<[[u8; COPIED]; BATCH]>,
+    messages: Vec<Message>,
+}
+
+impl Batch {
+    /// `None` where messages are not sent in batches: long ones are written in place, and all but those of a stream go at once.
+    pub(crate) fn of(job: &Job) -> Option<Self> {
+        let batched = job.work == Work::Stream && job.payload <= COPIED;
+        batched.then(|| Self { bytes: Box::new([[0; COPIED]; BATCH]), messages: Vec::with_capacity(BATCH) })
+    }
+
+    /// Writes a message behind the others. Whether the batch is full.
+    #[inline]
+    pub(crate) fn add(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) -> bool {
+        let bytes = &mut self.bytes[self.messages.len()][..len];
+        fill(bytes);
+        self.messages.push(Message { data: bytes.as_ptr().cast(), len, type_id: DATA });
+        self.messages.len() == BATCH
+    }
+}
+
 /// A `slipring_bus_t *`.
 pub(crate) struct Bus(Handle);
 
@@ -115,6 +140,21 @@ impl Bus {
         fill_claim(claim, len, fill)?;
         // SAFETY: the claim is open.
         check(unsafe { slipring_claim_commit(claim, DATA, len) }, "commit")
+    }
+
+    /// Sends what stands in `batch`.
+    #[inline(never)]
+    pub(crate) fn send_batch(&self, batch: &mut Batch) -> Result<()> {
+        let (messages, mut sent) = (&batch.messages, 0);
+        if messages.is_empty() {
+            return Ok(());
+        }
+        // SAFETY: a handle that is open, so many messages whose bytes stand in the batch, and a place for a number.
+        let status = unsafe { slipring_bus_send_batch(self.0, messages.as_ptr(), messages.len(), FOREVER, &mut sent) };
+        check(status, "send a batch")?;
+        ensure!(sent == messages.len(), "{sent} of {} messages went out", messages.len());
+        batch.messages.clear();
+        Ok(())
     }
 
     #[inline]

@@ -2,7 +2,9 @@
 //! `make install` installs.
 //!
 //! It does what `bench/src/ours.rs` does: messages of a line are copied in, longer ones are written in place, one is received by
-//! `slipring_bus_recv_frame` and a stream by `slipring_bus_poll`; everything else is the library's default. So the ratio of the two is what the way through C costs.
+//! `slipring_bus_recv_frame` and a stream by `slipring_bus_poll`; everything else is the library's default. A stream of short
+//! messages goes out by `slipring_bus_send_batch`, 32 at a time, as the header advises. So the ratio of the two is what the way
+//! through C costs.
 
 mod abi;
 mod crowd;
@@ -16,7 +18,7 @@ use slipring_bench_kit::rival::{End, Job, Rival, Role, Work, main as host};
 
 use crate::abi::FOREVER;
 use crate::crowd::Crowd;
-use crate::ends::{Bus, Rpc, buffer};
+use crate::ends::{Batch, Bus, Rpc, buffer};
 
 /// Frames that the receiving end of a stream takes at once, or a mebibyte of longer ones, as the Rust end does.
 const AT_ONCE: usize = 1024;
@@ -32,6 +34,7 @@ struct OneEnd {
     /// What short messages are written into.
     buffer: Vec<u8>,
     at_once: usize,
+    batch: Option<Batch>,
 }
 
 enum Line {
@@ -84,7 +87,7 @@ impl Rival for SlipringC {
             (Work::Stream | Work::Paced | Work::Fresh, _) => Line::Out(Bus::connect(&name, job)?),
         };
         let at_once = (BYTES_AT_ONCE / job.payload.max(1)).clamp(1, AT_ONCE);
-        Ok(OneEnd { line, buffer: buffer(), at_once })
+        Ok(OneEnd { line, buffer: buffer(), at_once, batch: Batch::of(job) })
     }
 }
 
@@ -92,7 +95,15 @@ impl End for OneEnd {
     #[inline]
     fn send(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) -> Result<()> {
         let (Line::Pair { out: bus, .. } | Line::Out(bus)) = &self.line else { bail!(WRONG_END) };
-        bus.send(&mut self.buffer, len, fill)
+        let Some(batch) = &mut self.batch else { return bus.send(&mut self.buffer, len, fill) };
+        if batch.add(len, fill) { bus.send_batch(batch) } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        match (&self.line, &mut self.batch) {
+            (Line::Out(bus), Some(batch)) => bus.send_batch(batch),
+            _ => Ok(()),
+        }
     }
 
     #[inline]
