@@ -67,7 +67,7 @@ impl<C: Channel> Side<C> {
     }
 
     /// Gives back the lines of everything taken.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn release(&mut self) -> Result<(), Cause> {
         self.check_ours()?;
         if self.reader.release() { self.give_credit() } else { Ok(()) }

@@ -467,7 +467,8 @@ impl<C: Channel> Side<C> {
         }
     }
 
-    /// Tells the peer how far we have read, if that is news.
+    /// Tells the peer how far we have read, if that is news. (Apart, so that a frame that owes nothing pays nothing for it.)
+    #[inline(never)]
     pub(crate) fn give_credit(&mut self) -> Result<(), Cause> {
         if self.reader.owes_credit() {
             self.show_frames();
