@@ -17,6 +17,8 @@ OURS = "slipring"
 HOW_TO_MAKE_ONE = "No record has been made of slipring beside other systems yet: `make bench` makes one and writes it here."
 # They cross no process boundary, and are measured to tell what one costs.
 BETWEEN_THREADS = ("crossbeam-channel", "rtrb")
+# Ours by another way: no neighbour, and measured to tell what the way costs.
+THROUGH_C = "slipring-c"
 
 # What people call a work, and what of it is compared.
 WORKS = {
@@ -132,7 +134,7 @@ class Comparison:
     def others(self):
         """All other systems, those between processes first."""
         names = [name for name in self.versions if name != OURS]
-        return sorted(names, key=lambda name: (name in BETWEEN_THREADS, name))
+        return sorted(names, key=lambda name: (name in BETWEEN_THREADS, name == THROUGH_C, name))
 
     def pairs(self):
         return [pair for cell in self.cells for pair in cell.pairs()]
@@ -188,7 +190,7 @@ def matrix(cells, systems):
 
 def lost_first(cells):
     """Those that lost something before all others, each kind in its order."""
-    return sorted(cells, key=lambda cell: not any(pair.lost for pair in cell.pairs()))
+    return sorted(cells, key=lambda cell: not any(pair.lost and pair.system != THROUGH_C for pair in cell.pairs()))
 
 
 READING = (
@@ -205,7 +207,7 @@ def for_readme(comparison):
         yield HOW_TO_MAKE_ONE
         return
     cells = [cell for key in HEADLINES if (cell := comparison.cell(*key)) is not None]
-    systems = [name for name in comparison.others() if name not in BETWEEN_THREADS]
+    systems = [name for name in comparison.others() if name not in (*BETWEEN_THREADS, THROUGH_C)]
     yield READING
     yield ""
     yield from matrix(lost_first(cells), systems)
@@ -247,7 +249,8 @@ def where(comparison):
 
 
 def lost(comparison):
-    pairs = sorted((pair for pair in comparison.pairs() if pair.lost), key=lambda pair: -pair.behind)
+    lost_ones = (pair for pair in comparison.pairs() if pair.lost and pair.system != THROUGH_C)
+    pairs = sorted(lost_ones, key=lambda pair: -pair.behind)
     yield "### Lost"
     yield ""
     if not pairs:
@@ -314,7 +317,7 @@ def to(key, system, bound, least=False):
 def best_sleeper(comparison):
     """The parked round trip, against whoever does it best."""
     cell = comparison.cell("rtt", 32, "park", 1)
-    pairs = cell.pairs() if cell else []
+    pairs = [pair for pair in cell.pairs() if pair.system != THROUGH_C] if cell else []
     if not pairs:
         raise LookupError("the parked round trip")
     best = max(pairs, key=lambda pair: pair.ratio)
@@ -354,6 +357,9 @@ TARGETS = [
     best_sleeper,
     tail,
     to(("one-cpu", 32, "adaptive", 1), "pipe", 1),
+    # From C: at most 1.05 times the time of a round trip from Rust, and 1.15 times that of a message in a stream.
+    to(("rtt", 32, "spin", 1), THROUGH_C, 0.952, True),
+    *(to(("stream", 32, wait, 1), THROUGH_C, 1.15) for wait in ("adaptive", "spin")),
 ]
 
 
