@@ -117,3 +117,26 @@ pub fn must_end_well(output: &Output) -> String {
     assert!(output.status.success() && text.ends_with("done\n"), "{}: {text}{errors}", output.status);
     text
 }
+
+/// Builds the examples in `folder` and runs them as a newcomer does, against the library of this tree.
+///
+/// # Panics
+/// If one does not end well, does not say what it has to, or leaves a name behind.
+pub fn run_examples(folder: &str, flags: &[&str], said: &[&str]) {
+    let (built, names) = (Scratch::new(), Scratch::new());
+    let lib = library().parent().expect("a library lies in a folder").display().to_string();
+    let output = Command::new("make")
+        .args(["-s", "-C"])
+        .arg(root().join(folder))
+        .args(["run", "GIVEN=1", &format!("LIB={lib}"), &format!("OUT={}", built.dir().display())])
+        .args(flags)
+        .env("SLIPRING_RUNTIME_DIR", names.dir())
+        .output()
+        .expect("run make");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    for said in said {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+    assert_eq!(std::fs::read_dir(names.dir()).expect("our directory").count(), 0, "a name was left behind");
+}

@@ -5,6 +5,7 @@
 //! ([`alone`]). Hostile peers ([`raw`]) speak the protocol by code of their own, so that they can break it. Every wait
 //! stands under a [`watchdog`].
 
+pub mod across;
 pub mod alarm;
 pub mod alone;
 pub mod backend;

@@ -1,16 +1,14 @@
 //! Programs in C against this library, and against Rust: every payload comes through byte by byte, whoever dies is told of, and
 //! what C can do wrong has its own status. The programs are in `ffi/tests/c`.
 
-use slipring::{Bus, Cause, Deadline, Options, RpcBus};
+use slipring::{Cause, Options};
+use slipring_tests::across::{
+    ends_well, patience, payload, rust_answers, rust_asks, rust_receives, rust_sends, soon, start,
+};
 use slipring_tests::c::{Program, has, must_end_well};
 use slipring_tests::peer;
-use slipring_tests::watchdog::{Watchdog, watchdog_for};
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Stdio};
-use std::time::Duration;
-
-/// As in `check.h`.
-const LENGTHS: [usize; 13] = [0, 1, 47, 48, 49, 1023, 1024, 1025, 4096, 65536, 1_048_576, 5_000_001, 67_108_864];
+use std::process::Stdio;
 
 /// How far the instruments go, which are slow.
 const SHORT: &str = "5000001";
@@ -22,102 +20,32 @@ const SANITIZED: [&str; 2] = ["-fsanitize=address,undefined", "-fno-sanitize-rec
 const VALGRIND: [&str; 5] =
     ["valgrind", "-q", "--error-exitcode=9", "--leak-check=full", "--errors-for-leak-kinds=definite"];
 
-fn patience(what: &str) -> Watchdog {
-    // The first of these tests may have to build the library.
-    watchdog_for(what, Duration::from_secs(240))
-}
-
-fn soon() -> Deadline {
-    Deadline::after(Duration::from_secs(200))
-}
-
-/// As `fill` in `check.h`.
-fn payload(len: usize) -> Vec<u8> {
-    (0..len).map(|index| (index.wrapping_mul(31).wrapping_add(index >> 8).wrapping_add(len)) as u8).collect()
-}
-
 fn pair() -> Program {
     Program::compile("ffi/tests/c/pair.c", &[])
-}
-
-fn start(program: &Program, role: &str) -> Child {
-    let mut command = program.command();
-    command.args([role, &program.address()]).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.spawn().expect("start a program of ours")
-}
-
-fn ends_well(child: Child) {
-    must_end_well(&child.wait_with_output().expect("wait for a child of ours"));
 }
 
 #[test]
 fn what_rust_sends_c_receives() {
     let _watchdog = patience("Rust sends to C");
-    let program = pair();
-    let child = start(&program, "receive");
-    let mut bus = Bus::connect_until(&program.address(), &Options::default(), soon()).expect("a session");
-    for (index, len) in LENGTHS.into_iter().enumerate() {
-        for _ in 0..3 {
-            bus.publish_until(index as u32, &payload(len), soon()).expect("room");
-        }
-    }
-    bus.close(Duration::from_secs(200)).expect("all is read");
-    ends_well(child);
+    rust_sends(&pair());
 }
 
 #[test]
 fn what_c_sends_rust_receives() {
     let _watchdog = patience("C sends to Rust");
-    let program = pair();
-    let child = start(&program, "send");
-    let mut bus = Bus::listen_until(&program.address(), &Options::default(), soon()).expect("a session");
-    for (index, len) in LENGTHS.into_iter().enumerate() {
-        let expected = payload(len);
-        for _ in 0..3 {
-            let lease = bus.recv_until(soon()).expect("a message");
-            assert!(lease.type_id() == index as u32 && lease[..] == expected, "{len} bytes");
-        }
-    }
-    assert_eq!(bus.recv_until(soon()).err(), Some(Cause::Closed));
-    ends_well(child);
+    rust_receives(&pair());
 }
 
 #[test]
 fn what_rust_asks_c_answers() {
     let _watchdog = patience("Rust calls C");
-    let program = pair();
-    let child = start(&program, "serve");
-    let mut rpc = RpcBus::connect_until(&program.address(), &Options::default(), soon()).expect("a session");
-    for (index, len) in LENGTHS.into_iter().enumerate() {
-        let expected = payload(len);
-        // One is answered by a copy, the other in place.
-        for _ in 0..2 {
-            let reply = rpc.request_until(index as u32, &expected, soon()).expect("a reply");
-            assert!(reply.type_id() == index as u32 + 1 && reply[..] == expected, "{len} bytes");
-        }
-    }
-    rpc.close(Duration::from_secs(200)).expect("all is read");
-    ends_well(child);
+    rust_asks(&pair());
 }
 
 #[test]
 fn what_c_asks_rust_answers() {
     let _watchdog = patience("C calls Rust");
-    let program = pair();
-    let child = start(&program, "call");
-    let mut rpc = RpcBus::listen_until(&program.address(), &Options::default(), soon()).expect("a session");
-    let end = loop {
-        match rpc.serve_until(soon()) {
-            Ok(request) => {
-                let bytes = request.to_vec();
-                let type_id = request.type_id() + 1;
-                request.reply(type_id, &bytes).expect("a reply");
-            }
-            Err(end) => break end,
-        }
-    };
-    assert_eq!(end, Cause::Closed);
-    ends_well(child);
+    rust_answers(&pair());
 }
 
 #[test]
@@ -125,7 +53,7 @@ fn what_c_asks_and_sends_c_answers_and_receives() {
     let _watchdog = patience("C and C");
     let program = pair();
     for (first, second) in [("receive", "send"), ("serve", "call")] {
-        let (first, second) = (start(&program, first), start(&program, second));
+        let (first, second) = (start(&program, first, &program, &[]), start(&program, second, &program, &[]));
         ends_well(second);
         ends_well(first);
     }

@@ -1,6 +1,6 @@
 //! Every example in C runs as a newcomer runs it, says what it says, and leaves nothing behind; and what the guide shows compiles.
 
-use slipring_tests::c::{library, root};
+use slipring_tests::c::{root, run_examples};
 use slipring_tests::scratch::Scratch;
 use slipring_tests::watchdog::watchdog_for;
 use std::process::Command;
@@ -10,18 +10,7 @@ use std::time::Duration;
 fn all_of_them() {
     // The library may have to be built.
     let _watchdog = watchdog_for("the examples in C, or building the library", Duration::from_secs(240));
-    let (built, names) = (Scratch::new(), Scratch::new());
-    let folder = library().parent().expect("a library lies in a folder").display().to_string();
-    let output = Command::new("make")
-        .args(["-s", "-C"])
-        .arg(root().join("examples/c"))
-        .args(["run", "GIVEN=1", &format!("LIB={folder}"), &format!("OUT={}", built.dir().display())])
-        .env("SLIPRING_RUNTIME_DIR", names.dir())
-        .output()
-        .expect("run make");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    for said in [
+    let said = [
         "heard 3 messages; then: the peer has closed the session",
         "the square of 12 is 144",
         "the sum of the first 20 squares is 2470",
@@ -38,10 +27,8 @@ fn all_of_them() {
         "client: everything was read by the second server",
         "12 messages of 3 MiB are kept, 12 of them whole",
         "2 sessions, 2 since the listener began",
-    ] {
-        assert!(text.contains(said), "{said}: {text}");
-    }
-    assert_eq!(std::fs::read_dir(names.dir()).expect("our directory").count(), 0, "a name was left behind");
+    ];
+    run_examples("examples/c", &[], &said);
 }
 
 #[test]

@@ -1,18 +1,17 @@
 //! Programs in C++ against this library, against Rust and against C: every payload comes through byte by byte, whoever dies is told
 //! of, and the headers are clean under every compiler that is here. The programs are in `ffi/tests/cpp`.
 
-use slipring::{Bus, Cause, Deadline, Options, RpcBus};
+use slipring::{Cause, Options, RpcBus};
+use slipring_tests::across::{
+    ends_well, patience, payload, rust_answers, rust_asks, rust_receives, rust_sends, soon, start,
+};
 use slipring_tests::c::{Program, has, must_end_well, root};
 use slipring_tests::peer;
 use slipring_tests::scratch::Scratch;
-use slipring_tests::watchdog::{Watchdog, watchdog_for};
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
-
-/// As in `check.hpp`.
-const LENGTHS: [usize; 13] = [0, 1, 47, 48, 49, 1023, 1024, 1025, 4096, 65536, 1_048_576, 5_000_001, 67_108_864];
 
 /// How far the instruments go, which are slow.
 const SHORT: &str = "1048576";
@@ -22,34 +21,9 @@ const SANITIZED: [&str; 2] = ["-fsanitize=address,undefined", "-fno-sanitize-rec
 const VALGRIND: [&str; 5] =
     ["valgrind", "-q", "--error-exitcode=9", "--leak-check=full", "--errors-for-leak-kinds=definite"];
 
-fn patience(what: &str) -> Watchdog {
-    // The first of these tests may have to build the library.
-    watchdog_for(what, Duration::from_secs(240))
-}
-
-fn soon() -> Deadline {
-    Deadline::after(Duration::from_secs(200))
-}
-
-/// As `fill` in `check.hpp`.
-fn payload(len: usize) -> Vec<u8> {
-    (0..len).map(|index| (index.wrapping_mul(31).wrapping_add(index >> 8).wrapping_add(len)) as u8).collect()
-}
-
 /// A program of `ffi/tests/cpp`, under the same warnings as the headers.
 fn program(name: &str, more: &[&str]) -> Program {
     Program::compile(&format!("ffi/tests/cpp/{name}.cpp"), &[&["-Wshadow"], more].concat())
-}
-
-/// Starts `program` in a role, at the address of `at`, which may be another program's.
-fn start(program: &Program, role: &str, at: &Program, more: &[&str]) -> Child {
-    let mut command = program.command();
-    command.args([role, &at.address()]).args(more).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.spawn().expect("start a program of ours")
-}
-
-fn ends_well(child: Child) {
-    must_end_well(&child.wait_with_output().expect("wait for a child of ours"));
 }
 
 fn run(program: &Program) -> String {
@@ -72,60 +46,16 @@ fn carry_both_ways(one: &Program, other: &Program, more: &[&str]) {
 fn what_rust_sends_and_asks_cpp_receives_and_answers() {
     let _watchdog = patience("Rust to C++");
     let program = program("pair", &["-O2"]);
-    let child = start(&program, "receive", &program, &[]);
-    let mut bus = Bus::connect_until(&program.address(), &Options::default(), soon()).expect("a session");
-    for (index, len) in LENGTHS.into_iter().enumerate() {
-        for _ in 0..3 {
-            bus.publish_until(index as u32, &payload(len), soon()).expect("room");
-        }
-    }
-    bus.close(Duration::from_secs(200)).expect("all is read");
-    ends_well(child);
-
-    let child = start(&program, "serve", &program, &[]);
-    let mut rpc = RpcBus::connect_until(&program.address(), &Options::default(), soon()).expect("a session");
-    for (index, len) in LENGTHS.into_iter().enumerate() {
-        let expected = payload(len);
-        // One is answered by a copy, the other in place.
-        for _ in 0..2 {
-            let reply = rpc.request_until(index as u32, &expected, soon()).expect("a reply");
-            assert!(reply.type_id() == index as u32 + 1 && reply[..] == expected, "{len} bytes");
-        }
-    }
-    rpc.close(Duration::from_secs(200)).expect("all is read");
-    ends_well(child);
+    rust_sends(&program);
+    rust_asks(&program);
 }
 
 #[test]
 fn what_cpp_sends_and_asks_rust_receives_and_answers() {
     let _watchdog = patience("C++ to Rust");
     let program = program("pair", &["-O2"]);
-    let child = start(&program, "send", &program, &[]);
-    let mut bus = Bus::listen_until(&program.address(), &Options::default(), soon()).expect("a session");
-    for (index, len) in LENGTHS.into_iter().enumerate() {
-        let expected = payload(len);
-        for _ in 0..3 {
-            let lease = bus.recv_until(soon()).expect("a message");
-            assert!(lease.type_id() == index as u32 && lease[..] == expected, "{len} bytes");
-        }
-    }
-    assert_eq!(bus.recv_until(soon()).err(), Some(Cause::Closed));
-    ends_well(child);
-
-    let child = start(&program, "call", &program, &[]);
-    let mut rpc = RpcBus::listen_until(&program.address(), &Options::default(), soon()).expect("a session");
-    let end = loop {
-        match rpc.serve_until(soon()) {
-            Ok(request) => {
-                let bytes = request.to_vec();
-                let type_id = request.type_id() + 1;
-                request.reply(type_id, &bytes).expect("a reply");
-            }
-            Err(end) => break end,
-        }
-    };
-    assert_eq!(end, Cause::Closed);
-    ends_well(child);
+    rust_receives(&program);
+    rust_answers(&program);
 }
 
 #[test]

@@ -1,9 +1,7 @@
 //! Every example in C++ runs as a newcomer runs it, says what it says, and leaves nothing behind.
 
-use slipring_tests::c::{has, library, root};
-use slipring_tests::scratch::Scratch;
+use slipring_tests::c::{has, run_examples};
 use slipring_tests::watchdog::watchdog_for;
-use std::process::Command;
 use std::time::Duration;
 
 #[test]
@@ -13,18 +11,7 @@ fn all_of_them() {
     }
     // The library may have to be built.
     let _watchdog = watchdog_for("the examples in C++, or building the library", Duration::from_secs(240));
-    let (built, names) = (Scratch::new(), Scratch::new());
-    let folder = library().parent().expect("a library lies in a folder").display().to_string();
-    let output = Command::new("make")
-        .args(["-s", "-C"])
-        .arg(root().join("examples/cpp"))
-        .args(["run", "GIVEN=1", "CXXFLAGS=-O1", &format!("LIB={folder}"), &format!("OUT={}", built.dir().display())])
-        .env("SLIPRING_RUNTIME_DIR", names.dir())
-        .output()
-        .expect("run make");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    for said in [
+    let said = [
         "heard 3 messages",
         "2000 blocks, 65536000 bytes",
         "60 pictures were kept and looked at by 3 threads",
@@ -43,8 +30,6 @@ fn all_of_them() {
         "5 messages of up to 1048576 bytes, and an array of 64 MiB without a copy",
         "12 messages of 3 MiB are kept, all whole: yes",
         "2000 calls of 20 clients served by one thread",
-    ] {
-        assert!(text.contains(said), "{said}: {text}");
-    }
-    assert_eq!(std::fs::read_dir(names.dir()).expect("our directory").count(), 0, "a name was left behind");
+    ];
+    run_examples("examples/cpp", &["CXXFLAGS=-O1"], &said);
 }
