@@ -21,7 +21,7 @@ pub enum Wait {
     /// A receiver that has taken 16 frames or more without a wait leaves the ring alone for a moment when it comes close to
     /// the sender: 32 ns for each of those frames, at most 10 us. Streams are the faster for it, because two processors no
     /// longer quarrel over each line, and the frame that follows such a run may be seen that much later. [`Wait::Spin`]
-    /// never does this.
+    /// does so for at most 1 us.
     #[default]
     Adaptive,
 }
@@ -124,14 +124,16 @@ pub(crate) const STREAM: u64 = 16;
 /// So many frames behind the writer a reader does not disturb it.
 pub(crate) const DISTANCE: u64 = 64;
 
-/// How long an adaptive reader that has come close to the writer of a stream leaves it alone, after a run of so many frames.
+/// How long a reader that has come close to the writer of a stream leaves it alone, after a run of so many frames.
 ///
 /// On the writer's heels it would take each line away while the next word is being stored into it, or prefetch the line
 /// beside it: frames of 32 bytes then cost 31 to 45 ns each, and 9 to 11 ns with such a breath now and then, in which several
 /// hundred of them arrive (`docs/decisions/0005-breath.md`). It is never much longer than the run was, so a short burst is not
-/// held up for long.
-pub(crate) fn breath(run: u64) -> Duration {
-    Duration::from_nanos(run.saturating_mul(32).min(10_000))
+/// held up for long. A reader that spins does so for a microsecond at most (200 ns were too short to help): without it,
+/// one that was a little faster than its writer halved the rate of a stream of 8 to 32 bytes.
+pub(crate) fn breath(strategy: Wait, run: u64) -> Duration {
+    let most = if strategy == Wait::Spin { 1_000 } else { 10_000 };
+    Duration::from_nanos(run.saturating_mul(32).min(most))
 }
 
 /// With so many calls in flight it is worth letting them gather.

@@ -113,18 +113,17 @@ impl<C: Channel> Side<C> {
         }
     }
 
-    /// Whether frames come one behind the other, and a microsecond is nothing: not so for [`Wait::Spin`], nor in a model, where
-    /// time stands still.
+    /// Whether frames come one behind the other, so that a moment is nothing: not so in a model, where time stands still.
     #[inline]
     fn is_in_a_stream(&self) -> bool {
         !cfg!(loom)
             && self.stats.frames_received - self.received_before >= STREAM
-            && self.strategy == Wait::Adaptive
+            && self.strategy != Wait::Park
             && !self.one_cpu
     }
 
     fn breathe(&self) {
-        leave_alone(breath(self.stats.frames_received - self.received_before));
+        leave_alone(breath(self.strategy, self.stats.frames_received - self.received_before));
     }
 
     fn wait_long(&mut self, want: Want, deadline: Deadline) -> Result<(), Cause> {
