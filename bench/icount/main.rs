@@ -3,8 +3,8 @@
 //! A time on a shared machine moves by a tenth from run to run; the number of instructions does not move at all, so a path
 //! that has grown by a hundredth is seen. It says nothing about caches, nor about two processors: that is what
 //! `slipring-bench` measures. This program starts itself under callgrind, twice for each path (`count`), with so many messages
-//! and with more (`parts`), and a clock that stands still (`still`); what it finds is compared with a committed table for this
-//! compiler and processor (`table`).
+//! and with more (`parts`), and a clock that goes on only by being looked at (`still`); what it finds is compared with a committed
+//! table for this compiler and processor (`table`).
 //!
 //! Exit codes: 0 no path has grown, or there is nothing to compare with; 1 a path has grown, the table is damaged, or a path
 //! could not be counted; 2 usage.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use slipring::{Bus, Deadline, Key, Listener, Options, Poller, RpcBus, Wait};
 
-use crate::still::stop_the_clock;
+use crate::still::still_the_clock;
 
 /// Messages in a turn.
 pub(crate) const BATCH: u32 = 64;
@@ -67,7 +67,7 @@ fn drive<S>(
     mut counted: impl FnMut(&mut S),
     mut away: impl FnMut(&mut S),
 ) {
-    stop_the_clock();
+    still_the_clock();
     for _ in 0..turns {
         ready(state);
         counted_turn(state, &mut counted);

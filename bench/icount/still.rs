@@ -1,9 +1,10 @@
-//! A clock that can be stopped.
+//! A clock that can be taken from time.
 //!
 //! The library looks at the socket about every millisecond, and learns by the clock when that is. Under callgrind all goes fifty
 //! times slower, and not always equally slow, so it would look now more often and now less. While instructions are counted time
-//! stands still, as it nearly does between two messages of a stream: this program has its own `clock_gettime`, which stands
-//! before the one of the C library wherever the program itself asks for the time.
+//! goes on only by being looked at, a little each time, so that what waits for a moment comes to its end, and always after as many
+//! looks: this program has its own `clock_gettime`, which stands before the one of the C library wherever the program itself
+//! asks for the time.
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_long};
@@ -12,13 +13,27 @@ use rustix::time::{ClockId, Timespec, clock_gettime as ask};
 
 const _: () = assert!(size_of::<Timespec>() == 2 * size_of::<c_long>(), "C's timespec and rustix's are the same");
 
+/// By how much a look at the clock makes it later, in nanoseconds: about what a look takes.
+const STEP: c_long = 50;
+
 thread_local! {
-    static STOPPED: Cell<Option<Timespec>> = const { Cell::new(None) };
+    static STILL: Cell<Option<Timespec>> = const { Cell::new(None) };
 }
 
-/// From now on it is always now, for this thread.
-pub(crate) fn stop_the_clock() {
-    STOPPED.set(Some(ask(ClockId::Monotonic)));
+/// From now on time goes on for this thread only when it asks for it.
+pub(crate) fn still_the_clock() {
+    STILL.set(Some(ask(ClockId::Monotonic)));
+}
+
+/// The time of a thread whose clock is still.
+fn look() -> Option<Timespec> {
+    let mut now = STILL.get()?;
+    now.tv_nsec += STEP;
+    if now.tv_nsec >= 1_000_000_000 {
+        (now.tv_sec, now.tv_nsec) = (now.tv_sec + 1, now.tv_nsec - 1_000_000_000);
+    }
+    STILL.set(Some(now));
+    Some(now)
 }
 
 /// What the standard library reads a clock with.
@@ -29,7 +44,7 @@ pub(crate) fn stop_the_clock() {
 unsafe extern "C" fn clock_gettime(clock: c_int, time: *mut Timespec) -> c_int {
     debug_assert!(!time.is_null(), "a time goes somewhere");
     let clock = if clock == ClockId::Realtime as c_int { ClockId::Realtime } else { ClockId::Monotonic };
-    let now = STOPPED.get().unwrap_or_else(|| ask(clock));
+    let now = look().unwrap_or_else(|| ask(clock));
     // SAFETY: the caller guarantees that `time` is valid for writing.
     unsafe { time.write(now) };
     0
@@ -41,15 +56,17 @@ mod tests {
     use std::time::{Duration, Instant};
 
     #[test]
-    fn time_goes_on_until_it_is_stopped_and_then_not() {
+    fn time_goes_on_until_the_clock_is_still_and_then_by_looks() {
         std::thread::spawn(|| {
             let start = Instant::now();
             while start.elapsed() < Duration::from_micros(10) {}
-            stop_the_clock();
-            let stopped = Instant::now();
+            still_the_clock();
+            let still = Instant::now();
             std::thread::sleep(Duration::from_millis(2));
-            assert_eq!(stopped.elapsed(), Duration::ZERO);
-            assert!(stopped > start);
+            for looks in 1..50_000_000_u32 / STEP as u32 {
+                assert_eq!(still.elapsed(), Duration::from_nanos(u64::from(looks) * STEP as u64));
+            }
+            assert!(still > start);
         })
         .join()
         .expect("no panic");

@@ -23,7 +23,7 @@ const UNSAFE: [(&str, &str); 20] = [
     ("bindings/python/src/dlpack.rs", "lends them to other libraries of Python"),
     ("examples/cxx/src/main.rs", "says that the C++ it calls is sound"),
     ("bench/src/floor", "shows what the hardware can do without us"),
-    ("bench/icount/still.rs", "stops the clock while instructions are counted"),
+    ("bench/icount/still.rs", "takes the clock from time while instructions are counted"),
     ("bench/rivals/iceoryx2/src/", "writes in place what the system lends"),
     ("bench/rivals/slipring-c/src/", "calls what C calls"),
     ("bench/rivals/tachyon/src/bus.rs", "writes in place what the system lends"),
