@@ -4,6 +4,7 @@ The lines of JSON are those of `bench/kit/src/rival/protocol.rs`; `slipring-benc
 Rust. Between two blocks a process sleeps on its standard input.
 """
 
+import abc
 import asyncio
 import ctypes
 import json
@@ -23,7 +24,7 @@ _DAMAGE, _OTHER = 3, 1
 _MOST = (1 << 64) - 1
 
 
-class System:
+class System(abc.ABC):
     """A system that is measured: one end of it."""
 
     NAME = ""
@@ -36,8 +37,9 @@ class System:
     IN_LOOP = False
     """Whether its end is used in an event loop."""
 
+    @abc.abstractmethod
     def __init__(self, job: Job) -> None:
-        raise NotImplementedError
+        """Opens the end that `job` tells of."""
 
     @staticmethod
     def version() -> str:

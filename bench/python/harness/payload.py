@@ -6,7 +6,7 @@ is a prime: a message that is lost, repeated or swapped with one nearby is one t
 
 import itertools
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 STEP = 0x9E37_79B9_7F4A_7C15
 """The distance between two words of a pattern, as in the Rust kit (`bench/kit/src/payload.rs`)."""
@@ -73,6 +73,14 @@ class Turns:
             self._sent -= 1
             return True
         raise Damaged(f"one of the messages before number {self._sent + 1} is lost or damaged")
+
+    def echo(self, receive: Callable[[], bytes], send: Callable[[bytes], object]) -> None:
+        """Answers requests until the last one."""
+        for due, reply in self.pairs:
+            found = receive()
+            send(reply)
+            if found != due and self.is_last(found):
+                return
 
     def is_last(self, found: bytes) -> bool:
         """What it means that `found` is not the request that was due."""

@@ -35,9 +35,4 @@ class Bridge(System):
         return self._transport.receive_response()
 
     def serve(self, turns: Turns) -> None:
-        receive, send = self._transport.receive_request, self._transport.send_response
-        for due, reply in turns.pairs:
-            found = receive()
-            send(reply)
-            if found != due and turns.is_last(found):
-                return
+        turns.echo(self._transport.receive_request, self._transport.send_response)

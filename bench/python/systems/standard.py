@@ -58,12 +58,7 @@ class Pipe(System):
         return pipe.recv_bytes()
 
     def serve(self, turns: Turns) -> None:
-        receive, send = self._pipe.recv_bytes, self._pipe.send_bytes
-        for due, reply in turns.pairs:
-            found = receive()
-            send(reply)
-            if found != due and turns.is_last(found):
-                return
+        turns.echo(self._pipe.recv_bytes, self._pipe.send_bytes)
 
     def send_many(self, batch: list[bytes]) -> None:
         send = self._pipe.send_bytes
@@ -107,12 +102,7 @@ class UnixStream(System):
         return self._receive()
 
     def serve(self, turns: Turns) -> None:
-        receive, send = self._receive, self._socket.sendall
-        for due, reply in turns.pairs:
-            found = receive()
-            send(reply)
-            if found != due and turns.is_last(found):
-                return
+        turns.echo(self._receive, self._socket.sendall)
 
     def send_many(self, batch: list[bytes]) -> None:
         self._socket.sendall(b"".join(batch))

@@ -31,12 +31,7 @@ class ZeroMq(System):
         return self._socket.recv()
 
     def serve(self, turns: Turns) -> None:
-        receive, send = self._socket.recv, self._socket.send
-        for due, reply in turns.pairs:
-            found = receive()
-            send(reply)
-            if found != due and turns.is_last(found):
-                return
+        turns.echo(self._socket.recv, self._socket.send)
 
     def send_many(self, batch: list[bytes]) -> None:
         send = self._socket.send
