@@ -2,7 +2,7 @@
 
 use crate::boundary::{Failure, boundary};
 use crate::bus::{Bus, slipring_bus_t};
-use crate::given::{array, bytes, out};
+use crate::given::{array, bytes, check, checked, out};
 use crate::handle::enter;
 use crate::patience::by_patience;
 use crate::status::slipring_status_t;
@@ -139,10 +139,9 @@ pub unsafe extern "C" fn slipring_bus_send_batch(
         let sent = unsafe { out(sent) }?;
         // SAFETY: as the caller promises.
         let messages = unsafe { array(messages, count) }?;
-        // SAFETY: as the caller promises of the messages.
-        let payload = |message: &slipring_message_t| unsafe { bytes(message.data, message.len) };
-        messages.iter().try_for_each(|message| payload(message).map(drop))?;
-        let frames = messages.iter().map(|message| (message.type_id, payload(message).unwrap_or_default()));
+        messages.iter().try_for_each(|message| check(message.data, message.len))?;
+        // SAFETY: as the caller promises of the messages, and they were checked.
+        let frames = messages.iter().map(|message| (message.type_id, unsafe { checked(message.data, message.len) }));
         // SAFETY: as the caller promises.
         let mut bus = unsafe { enter::<Bus>(bus) }?;
         let mut end = bus.home.reach()?;

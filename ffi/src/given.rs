@@ -2,6 +2,7 @@
 
 use crate::boundary::{Failure, invalid};
 use std::ffi::{c_char, c_void};
+use std::ptr::NonNull;
 
 /// The longest address or directory that is looked at, in bytes: as long as a path can be (`PATH_MAX`, linux/limits.h).
 const TEXT_MAX: usize = 4096;
@@ -12,17 +13,33 @@ const TEXT_MAX: usize = 4096;
 /// - `data` leads to `len` bytes that nobody changes before the function returns, or `len` is 0.
 #[inline]
 pub(crate) unsafe fn bytes<'a>(data: *const c_void, len: usize) -> Result<&'a [u8], Failure> {
-    if len == 0 {
-        return Ok(&[]);
-    }
-    if data.is_null() {
+    check(data, len)?;
+    // SAFETY: what our caller promises, and it was checked.
+    Ok(unsafe { checked(data, len) })
+}
+
+/// Whether there can be `len` bytes at `data`.
+#[inline]
+pub(crate) fn check(data: *const c_void, len: usize) -> Result<(), Failure> {
+    if data.is_null() && len != 0 {
         return Err(invalid("data is null, and len is not 0"));
     }
     if len > isize::MAX as usize {
         return Err(invalid("len is more than there can be"));
     }
-    // SAFETY: what our caller promises, and it is neither null nor too long.
-    Ok(unsafe { std::slice::from_raw_parts(data.cast(), len) })
+    Ok(())
+}
+
+/// The bytes of a payload that was checked.
+///
+/// # Safety
+/// - As for [`bytes`], and [`check`] had nothing against them.
+#[inline]
+pub(crate) unsafe fn checked<'a>(data: *const c_void, len: usize) -> &'a [u8] {
+    // C may have no address for nothing, or any.
+    let data = if len == 0 { NonNull::<u8>::dangling().as_ptr().cast_const() } else { data.cast() };
+    // SAFETY: what our caller promises.
+    unsafe { std::slice::from_raw_parts(data, len) }
 }
 
 /// An array.

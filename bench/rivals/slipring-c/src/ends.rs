@@ -13,7 +13,7 @@ use crate::abi::*;
 /// Payloads up to here are copied in, as the Rust end does.
 const COPIED: usize = 64;
 /// Short messages that a stream sends together.
-const BATCH: usize = 32;
+const BATCH: usize = 128;
 /// The type id of everything that is sent.
 const DATA: u32 = 1;
 /// Rings of ends of which there are many, as the Rust end has them.
@@ -92,26 +92,32 @@ fn fill_claim(claim: Handle, len: usize, fill: impl FnOnce(&mut [u8])) -> Result
     Ok(())
 }
 
-/// Short messages of a stream that go out together.
+/// Short messages of a stream that go out together: their bytes, and the list that says where each has its own.
 pub(crate) struct Batch {
     bytes: Box<[[u8; COPIED]; BATCH]>,
-    messages: Vec<Message>,
+    messages: Box<[Message]>,
+    filled: usize,
 }
 
 impl Batch {
     /// `None` where messages are not sent in batches: long ones are written in place, and all but those of a stream go at once.
     pub(crate) fn of(job: &Job) -> Option<Self> {
         let batched = job.work == Work::Stream && job.payload <= COPIED;
-        batched.then(|| Self { bytes: Box::new([[0; COPIED]; BATCH]), messages: Vec::with_capacity(BATCH) })
+        batched.then(|| {
+            let bytes = Box::new([[0; COPIED]; BATCH]);
+            let messages =
+                bytes.iter().map(|bytes| Message { data: bytes.as_ptr().cast(), len: 0, type_id: DATA }).collect();
+            Self { bytes, messages, filled: 0 }
+        })
     }
 
     /// Writes a message behind the others. Whether the batch is full.
     #[inline]
     pub(crate) fn add(&mut self, len: usize, fill: impl FnOnce(&mut [u8])) -> bool {
-        let bytes = &mut self.bytes[self.messages.len()][..len];
-        fill(bytes);
-        self.messages.push(Message { data: bytes.as_ptr().cast(), len, type_id: DATA });
-        self.messages.len() == BATCH
+        fill(&mut self.bytes[self.filled][..len]);
+        self.messages[self.filled].len = len;
+        self.filled += 1;
+        self.filled == BATCH
     }
 }
 
@@ -145,7 +151,7 @@ impl Bus {
     /// Sends what stands in `batch`.
     #[inline(never)]
     pub(crate) fn send_batch(&self, batch: &mut Batch) -> Result<()> {
-        let (messages, mut sent) = (&batch.messages, 0);
+        let (messages, mut sent) = (&batch.messages[..batch.filled], 0);
         if messages.is_empty() {
             return Ok(());
         }
@@ -153,7 +159,7 @@ impl Bus {
         let status = unsafe { slipring_bus_send_batch(self.0, messages.as_ptr(), messages.len(), FOREVER, &mut sent) };
         check(status, "send a batch")?;
         ensure!(sent == messages.len(), "{sent} of {} messages went out", messages.len());
-        batch.messages.clear();
+        batch.filled = 0;
         Ok(())
     }
 
