@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use crate::blocks::{BlockPlan, LaneReport};
 use crate::cli::Common;
 use crate::crew::{Crew, Runtime};
+use crate::flow::LEAST;
 use crate::lane::{Lane, System};
 use crate::meter::Steal;
 use crate::pin::Cpus;
@@ -15,7 +16,7 @@ use crate::plan::Wait;
 use crate::report::{commit, table};
 use crate::row::Row;
 use crate::tally::Summary;
-use crate::watchdog::Watchdog;
+use crate::watchdog::{SLOWEST, Watchdog};
 use crate::worker::Job;
 
 /// Length of a block: long enough that its start does not count, short enough that a drifting machine treats all lanes
@@ -159,7 +160,9 @@ impl Bench {
 /// Measures the lanes of `plan` with a crew of its own.
 pub(crate) fn measure_blocks(runtime: &Runtime, cpus: Cpus, plan: BlockPlan) -> Result<Vec<Measured>> {
     let lanes = plan.lanes.clone();
-    let expected = START + plan.span * (plan.rounds + 1) * lanes.len() as u32;
+    // However short a block is meant to be, so many messages are in it.
+    let block_of = |lane: &Lane| plan.span.max(Duration::from_secs(LEAST * lane.payload as u64 / SLOWEST));
+    let expected = START + lanes.iter().map(block_of).sum::<Duration>() * (plan.rounds + 1);
     let crew = Crew::start(runtime, cpus, &Job::Blocks(plan))?;
     let [lead, follow] = crew.finish::<Vec<LaneReport>>(&Watchdog::expecting(expected), |_| {})?;
     let both = lead.into_iter().zip(follow);

@@ -14,6 +14,9 @@ use crate::fault::Fault;
 /// Time beyond what a measurement should take, for a machine that is busy with other things.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Bytes that are reserved, written and read a second, at the least: not yet touched, of a machine that is busy.
+pub(crate) const SLOWEST: u64 = 200 << 20;
+
 /// When the patience with a measurement ends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Watchdog {

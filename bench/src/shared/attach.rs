@@ -19,6 +19,7 @@ use crate::meter::Used;
 use crate::payload::{expected as expected_sum, fill, seed_of, sum};
 use crate::plan::BusPlan;
 use crate::tally::{Summary, Tally};
+use crate::watchdog::SLOWEST;
 
 /// Where the reading side listens, within its private directory.
 const ADDRESS: &str = "attach";
@@ -26,8 +27,6 @@ const ADDRESS: &str = "attach";
 const LEAST: u64 = 3;
 /// A page as the kernel maps it; where its pages are larger some are looked at more than once.
 const PAGE: usize = 4096;
-/// Bytes that are reserved, written and read a second, at the least.
-const SLOWEST: u64 = 200 << 20;
 
 /// What the two processes do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
