@@ -155,7 +155,7 @@ works() {
     fi
 }
 
-rm -rf "$folder"/*.jsonl "$folder"/compare "$folder"/compare-in-turns
+rm -rf "$folder"/*.jsonl "$folder"/compare*
 works
 planning=no
 SECONDS=0
