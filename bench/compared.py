@@ -63,7 +63,7 @@ class Cell:
 
     def title(self):
         load = f" at {self.load} % of its own capacity" if self.load else ""
-        clients = f", {self.clients} clients" if self.work == "fanin" else ""
+        clients = f", {self.clients} client{'s' * (self.clients != 1)}" if self.work == "fanin" else ""
         waits = "" if self.work in ("connect", "memory") else f", {self.wait}"
         return f"{self.name}{load}, {figures.length(self.payload)}{clients}{waits}"
 
