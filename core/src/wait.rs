@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Wait {
     /// Look without a pause, for the lowest latency at the price of a processor. The socket is looked at about every
-    /// millisecond, so the peer's death ends the wait all the same. Signals do not interrupt it.
+    /// millisecond, so the peer's death ends the wait all the same. Signals do not interrupt it. In a stream there is
+    /// a pause all the same, of at most a microsecond each time: see [`Wait::Adaptive`].
     Spin,
     /// Sleep at once. The lowest cost where messages are rare.
     ///

@@ -3,8 +3,9 @@
 //!
 //! It does what `bench/src/ours.rs` does: messages of a line are copied in, longer ones are written in place, one is received by
 //! `slipring_bus_recv_frame` and a stream by `slipring_bus_poll`; everything else is the library's default. A stream of short
-//! messages goes out by `slipring_bus_send_batch`, 128 at a time, as the header advises. So the ratio of the two is what the way
-//! through C costs.
+//! messages goes out by `slipring_bus_send_batch`, 128 at a time, while the Rust end publishes one by one: there the ratio is not
+//! what the way through C costs, but what is left of that in batches (`docs/decisions/0013-lines-asked-for-twice.md` has both).
+//! Everywhere else it is what the way through C costs.
 
 mod abi;
 mod crowd;
